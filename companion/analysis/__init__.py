@@ -1,0 +1,1 @@
+"""What several chapters measure with: max-margin solvers, scores, fits."""

@@ -1,0 +1,1 @@
+"""One module per chapter: parameters, experiments, claims, figures."""

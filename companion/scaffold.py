@@ -1,0 +1,58 @@
+"""Start a new chapter from templates, so that its first test run fails for the right reasons."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from companion.catalogue import PARTS, find, module_name
+from companion.execution import InputError, write_atomically
+
+# Template to the file that it becomes.
+FILES = {
+    "chapter.py.txt": "companion/chapters/{module}.py",
+    "lab.py.txt": "notebooks/{slug}.py",
+    "page.md.txt": "book/{slug}.md",
+    "test.py.txt": "tests/chapters/test_{module}.py",
+}
+
+NEXT_STEPS = """
+Next: write the experiment and its claims in the module, then `companion check {slug}` until all hold and every
+control is refuted; look at the figures in the lab; write the page; `companion execute {slug}`; at last name page and
+lab in _toc.yml. CONTRIBUTING.md has the whole list."""
+
+
+def create(slug: str, part: str | None, root: Path) -> list[Path]:
+    """Write the files of a new chapter and return their paths.
+
+    Raises
+    ------
+    InputError
+        If the name is not lower-case words joined by hyphens, is taken, or the part does not exist.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
+        raise InputError(
+            f"slug: got {slug!r}, allowed: lower-case words joined by hyphens, e.g. weight-decay-stability"
+        )
+    if part is not None and part not in PARTS:
+        raise InputError(f"part: got {part!r}, allowed: {', '.join(PARTS)}")
+    names = {"slug": slug, "module": module_name(slug)}
+    targets = {template: root / path.format(**names) for template, path in FILES.items()}
+    taken = [path for path in targets.values() if path.exists()]
+    if taken or _exists(slug, root):
+        where = ", ".join(str(path.relative_to(root)) for path in taken)
+        raise InputError(f"slug: got {slug!r}, which exists ({where}), allowed: a new name")
+    names |= {"title": slug.replace("-", " ").capitalize(), "part": part or next(iter(PARTS))}
+    for template, path in targets.items():
+        text = files("companion").joinpath("templates", template).read_text()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, Template(text).substitute(names))
+    return list(targets.values())
+
+
+def _exists(slug: str, root: Path) -> bool:
+    try:
+        find(slug, root)
+    except LookupError:
+        return False
+    return True

@@ -1,0 +1,69 @@
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@dataclass(frozen=True)
+class TinyBook:
+    """A copy of the library with a book of one scaffolded chapter, whose command runs in its own process."""
+
+    root: Path
+
+    def companion(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"PYTHONPATH": str(self.root), "COMPANION_ROOT": str(self.root)} | environment
+        command = [sys.executable, "-m", "companion.cli", *arguments]
+        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, timeout=300)
+
+    @property
+    def module(self) -> Path:
+        return self.root / "companion" / "chapters" / "demo_chapter.py"
+
+    @property
+    def lab(self) -> Path:
+        return self.root / "notebooks" / "demo-chapter.py"
+
+    def edit(self, path: Path, old: str, new: str) -> None:
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {path.name}"
+        path.write_text(text.replace(old, new))
+
+
+TOC = """\
+format: jb-book
+root: book/intro
+parts:
+  - caption: Orders and rates
+    chapters:
+      - file: book/demo-chapter
+        sections:
+          - file: notebooks/demo-chapter
+"""
+
+
+@pytest.fixture
+def tiny_book(tmp_path: Path) -> TinyBook:
+    """A fresh tiny book; its one claim holds and its control is refuted."""
+    book = TinyBook(tmp_path / "book-of-one")
+    shutil.copytree(ROOT / "companion", book.root / "companion", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("book", "notebooks", "tests", "records"):
+        (book.root / folder).mkdir()
+    (book.root / "requirements.lock").write_text("numpy==2.4.6\n")
+    (book.root / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nparts: []\n")
+    made = book.companion("new", "demo-chapter", "--part", "Orders and rates")
+    assert made.returncode == 0, made.stderr
+    (book.root / "_toc.yml").write_text(TOC)
+    book.edit(book.module, 'criterion="mean > 1"', 'criterion="abs(mean) < 1"')
+    return book

@@ -1,0 +1,104 @@
+from typing import Annotated, Literal
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from companion.parameters import ParameterError, Parameters, parameter
+
+
+class Demo(Parameters):
+    n: int = parameter("components, n", quick=256, paper=4096, ge=8, multiple_of=4)
+    kappa: float = parameter("condition number, κ", quick=16.0, paper=64.0, ge=8)
+    ratios: list[Annotated[float, pydantic.Field(gt=0, lt=1)]] = parameter("pruning ratios", quick=[0.5], min_length=1)
+    order: Literal["blocked", "random"] = parameter("order of visits", quick="blocked")
+    early: int = parameter("early epochs", quick=15, ge=1)
+    window: int = parameter("window", quick=10, ge=1)
+    limit: float | None = parameter("limit, or none", quick=None, gt=0)
+
+    @pydantic.model_validator(mode="after")
+    def _window_fits(self):
+        if self.window > self.early:
+            raise ValueError(f"window: got {self.window}, allowed: at most early = {self.early}")
+        return self
+
+
+def test_none_keeps_the_profiles_value():
+    assert Demo.resolve(profile="quick", device="cpu", n=None).n == 256
+    assert Demo.resolve(profile="paper", device="cpu", n=None).n == 4096
+
+
+def test_a_given_value_overrides_either_profile():
+    assert Demo.resolve(profile="paper", device="cpu", n=16).overrides() == {"n": 16}
+
+
+def test_a_whole_number_is_a_valid_float():
+    assert Demo.resolve(device="cpu", kappa=32).kappa == 32.0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"n": 7}, "n: got 7, allowed: an integer of at least 8, a multiple of 4"),
+        ({"n": "many"}, "n: got 'many', allowed: an integer of at least 8, a multiple of 4"),
+        ({"n": 16.5}, "n: got 16.5, allowed: an integer of at least 8, a multiple of 4"),
+        ({"n": True}, "n: got True, allowed: an integer of at least 8, a multiple of 4"),
+        ({"kappa": float("nan")}, "kappa: got nan, allowed: a number of at least 8"),
+        ({"kappa": float("inf")}, "kappa: got inf, allowed: a number of at least 8"),
+        ({"ratios": [0.5, 2]}, "ratios: got 2 in it, allowed: a list of 1 or more, each a number above 0 and below 1"),
+        ({"ratios": []}, "ratios: got [], allowed: a list of 1 or more, each a number above 0 and below 1"),
+        ({"order": "sorted"}, "order: got 'sorted', allowed: blocked, random"),
+        ({"limit": -1.0}, "limit: got -1.0, allowed: a number above 0 or none"),
+        ({"seed": -1}, "seed: got -1, allowed: an integer from 0 to 2147483647"),
+        ({"profile": "huge"}, "profile: got 'huge', allowed: quick, paper"),
+        ({"window": 20}, "window: got 20, allowed: at most early = 15"),
+    ],
+)
+def test_a_wrong_value_gives_one_line_with_name_value_and_range(given, message):
+    with pytest.raises(ParameterError) as error:
+        Demo.resolve(**({"device": "cpu"} | given))
+    assert str(error.value) == message
+
+
+def test_an_unknown_name_gives_the_nearest_one():
+    with pytest.raises(ParameterError, match=r"^kapa: no such parameter \(did you mean kappa\?\), allowed: profile, "):
+        Demo.resolve(kapa=3)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ParameterError, match="device: got 'cuda', but this machine has no CUDA device"):
+        Demo.resolve(device="cuda")
+    assert Demo.resolve(device="auto").device == "cpu"
+
+
+def test_auto_takes_cuda_where_there_is_one(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert Demo.resolve(device="auto").device == "cuda"
+
+
+def test_parameters_cannot_be_changed_after_the_check():
+    with pytest.raises(pydantic.ValidationError):
+        Demo.resolve(device="cpu").n = 3
+
+
+def test_the_table_says_everything_a_reader_needs():
+    row = next(row for row in Demo.table() if row["name"] == "n")
+    assert row == {
+        "name": "n",
+        "type": "int",
+        "allowed": "an integer of at least 8, a multiple of 4",
+        "quick": 256,
+        "paper": 4096,
+        "description": "components, n",
+    }
+
+
+@given(st.integers(2, 10**6))
+def test_every_value_in_range_is_accepted(k):
+    assert Demo.resolve(device="cpu", n=4 * k).n == 4 * k
