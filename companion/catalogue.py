@@ -92,7 +92,7 @@ class Chapter:
 
 
 def module_name(slug: str) -> str:
-    """``"dual-pruning"`` to ``"dual_pruning"``."""
+    """``"weight-decay-stability"`` to ``"weight_decay_stability"``."""
     return slug.replace("-", "_")
 
 

@@ -4,6 +4,7 @@ Exit codes: 0 all as claimed, 1 some claim does not hold or some control is not 
 stderr, no file touched), 3 a notebook failed.
 """
 
+import base64
 import json
 import os
 import sys
@@ -15,12 +16,14 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from tqdm import tqdm
 
 from companion import catalogue, execution, ledger, scaffold
 from companion.catalogue import Chapter, UnknownChapterError
 from companion.claims import Verdicts, format_number
 from companion.execution import InputError, NotebookError, one_line
 from companion.parameters import ParameterError
+from companion.sweep import sweep
 
 app = typer.Typer(
     help="Executable companions to papers on the theory of training.",
@@ -193,6 +196,8 @@ def check(
     given: Given = None,
     profile: Annotated[str, typer.Option(help="quick or paper")] = "quick",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to use instead.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run chapters in this process, without notebooks, for one seed or many, and print the pass rate per claim."""
@@ -201,15 +206,12 @@ def check(
     chosen = catalogue.chapters() if every else [catalogue.find(slug)]
     values, numbers = {"profile": profile, "device": device} | _values(given), _seeds(seeds)
     plan = [(chapter, [chapter.parameters.resolve(**values | {"seed": n}) for n in numbers]) for chapter in chosen]
-    outcomes: dict[str, list[Verdicts]] = {}
-    for chapter, settings in plan:
-        outcomes[chapter.slug] = []
-        for params in settings:
-            if sys.stderr.isatty():
-                typer.echo(f"\r{chapter.slug} seed {params.seed} ", nl=False, err=True)
-            outcomes[chapter.slug].append(chapter.module.verify(params, chapter.module.run(params)))
-    if sys.stderr.isatty():
-        typer.echo("\r\033[K", nl=False, err=True)
+    runs = [(chapter.slug, params) for chapter, settings in plan for params in settings]
+    with tqdm(total=len(runs), disable=not sys.stderr.isatty(), leave=False) as bar:
+        found = sweep(runs, jobs=jobs, cluster=cluster, progress=lambda *_: bar.update())
+    outcomes: dict[str, list[Verdicts]] = {chapter.slug: [] for chapter in chosen}
+    for verdicts in found:
+        outcomes[verdicts.chapter].append(verdicts)
     if as_json:
         typer.echo(json.dumps({name: [v.as_dict() for v in found] for name, found in outcomes.items()}, indent=1))
     else:
@@ -330,6 +332,28 @@ def new(
     for path in scaffold.create(slug, part, root):
         typer.echo(path.relative_to(root))
     typer.echo(scaffold.NEXT_STEPS.format(slug=slug))
+
+
+@app.command()
+@_plainly
+def figure(
+    slug: Slug,
+    name: Annotated[str, typer.Argument(help="The figure's name in the lab.")] = "glance",
+    out: Annotated[Path | None, typer.Option(help="The PNG; by default SLUG-NAME.png.")] = None,
+    profile: Annotated[str, typer.Option(help="The record to take it from: quick or paper")] = "quick",
+) -> None:
+    """Write a figure of an executed lab to a file."""
+    chapter = catalogue.find(slug)
+    record = ledger.find_record(chapter, profile)
+    if record is None:
+        raise _Refused(f"{slug}: there is no record at {profile!r}")
+    names = execution.figure_names(record.notebook)
+    if name not in names:
+        raise _Refused(f"name: got {name!r}, allowed: {', '.join(names)}")
+    target = out or Path(f"{slug}-{name}.png")
+    execution.ensure_writable(target.parent)
+    execution.write_atomically(target, base64.b64decode(execution.read_figure(record.notebook, name)[0]))
+    typer.echo(target)
 
 
 @app.command()

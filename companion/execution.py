@@ -44,7 +44,7 @@ ENVIRONMENT = {
 }
 
 # Errors in a notebook that come of what the user asked for, not of the code.
-BAD_INPUT = ("ParameterError", "DatasetNotFoundError", "DatasetCorruptError")
+BAD_INPUT = ("ParameterError", "DatasetNotFoundError", "DatasetCorruptError", "DatasetArgumentError")
 
 
 class KernelManager(AsyncKernelManager):
@@ -193,11 +193,19 @@ def read_verdicts(notebook: NotebookNode) -> Verdicts | None:
 
 def read_figure(notebook: NotebookNode, name: str) -> tuple[str, str] | None:
     """The figure shown under a name: base64 of its PNG and its alternative text, or ``None``."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.get("metadata", {}).get("companion", {}).get("figure") == name:
-                return output["data"]["image/png"], output["metadata"]["image/png"]["alt"]
-    return None
+    output = _named_figures(notebook).get(name)
+    return output and (output["data"]["image/png"], output["metadata"]["image/png"]["alt"])
+
+
+def figure_names(notebook: NotebookNode) -> list[str]:
+    """The names of the figures that an executed notebook shows."""
+    return list(_named_figures(notebook))
+
+
+def _named_figures(notebook: NotebookNode) -> dict[str, NotebookNode]:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    named = ((output.get("metadata", {}).get("companion", {}).get("figure"), output) for output in outputs)
+    return {name: output for name, output in named if name}
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -377,12 +385,12 @@ def ensure_writable(folder: Path) -> None:
         ) from None
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write to a temporary file beside ``path`` and rename: readers see the old file or the new one, never a part."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -9,7 +9,7 @@ class Paper:
 
     Attributes
     ----------
-    slug : the chapter's name in file names and commands, e.g. ``"dual-pruning"``
+    slug : the chapter's name in file names and commands, e.g. ``"weight-decay-stability"``
     title, authors, venue, year : as published
     arxiv : arXiv identifier, or ``None``
     key : the paper's key in ``book/references.bib``

@@ -229,7 +229,8 @@ class PaperRecord(_Reader):
             )
             return [_note(nodes.paragraph("", text))]
         origin = record.provenance
-        text = f"Run on {origin['device']} in {origin.get('duration_seconds', 0) / 60:.1f} minutes, Python {origin['python']}, "
+        minutes = origin.get("duration_seconds", 0) / 60
+        text = f"Run on {origin['device']} in {minutes:.1f} minutes, Python {origin['python']}, "
         text += ", ".join(f"{name} {version}" for name, version in origin["packages"].items() if version)
         if origin.get("revision"):
             text += f", revision {origin['revision']}"

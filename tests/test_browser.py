@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
 from find_browser import find_browser
 
 from companion.catalogue import chapters, read_toc

@@ -26,7 +26,9 @@ def test_every_part_that_is_begun_has_its_page_and_a_chapter(root):
 
 
 def test_an_unknown_chapter_gives_the_nearest_name(root):
-    with pytest.raises(UnknownChapterError, match=r"^sam-diagonal: no such chapter \(did you mean sam-diagonal-networks\?\)"):
+    with pytest.raises(
+        UnknownChapterError, match=r"^sam-diagonal: no such chapter \(did you mean sam-diagonal-networks\?\)"
+    ):
         catalogue.find("sam-diagonal", root)
 
 

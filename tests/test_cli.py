@@ -99,17 +99,15 @@ def test_check_and_notebook_reach_the_same_verdicts(tiny_book):
 
 
 def test_a_missing_data_file_and_a_corrupted_one_each_give_one_line(tiny_book):
-    load = "    from companion.data import load_dataset\n\n    load_dataset('fashion-mnist')\n"
+    load = "    from companion.data import load_dataset\n\n    load_dataset('mnist')\n"
     tiny_book.edit(tiny_book.module, "    rng = np.random", load + "    rng = np.random")
     empty = tiny_book.root / "empty"
     empty.mkdir()
     environment = {"COMPANION_DATA": str(empty), "XDG_CACHE_HOME": str(empty), "COMPANION_DOWNLOAD": "0"}
     for command in (["run", "demo-chapter", "--out", "o"], ["check", "demo-chapter"]):
         missing = tiny_book.companion(*command, **environment)
-        if "found" in missing.stdout or missing.returncode == 0:
-            pytest.skip("this machine has Fashion-MNIST where every program finds it")
         assert (missing.returncode, missing.stderr.count("\n")) == (2, 1), missing.stderr
-        assert "fashion-mnist" in missing.stderr
+        assert "mnist" in missing.stderr
         assert "COMPANION_DATA" in missing.stderr
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (empty / f"{name}-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x01\x07")

@@ -25,7 +25,9 @@ def test_executing_twice_gives_the_same_bytes_without_clock_times(tiny_book):
     assert contents[0] == contents[1]
     notebook = json.loads(contents[0])
     assert "papermill" not in notebook["metadata"]
-    assert all("execution" not in cell["metadata"] and "papermill" not in cell["metadata"] for cell in notebook["cells"])
+    assert all(
+        "execution" not in cell["metadata"] and "papermill" not in cell["metadata"] for cell in notebook["cells"]
+    )
     assert "duration_seconds" not in notebook["metadata"]["companion"]["provenance"]
 
 

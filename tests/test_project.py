@@ -30,14 +30,15 @@ def test_every_requirement_is_pinned_and_within_what_the_package_declares(root):
     from packaging.requirements import Requirement
 
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    declared = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *(need for needs in extras.values() for need in needs)]
     locked = pins(root)
     for requirement in map(Requirement, declared):
         name = requirement.name.lower().replace("_", "-")
         assert name in locked, f"{name} is not in requirements.lock"
         assert requirement.specifier.contains(locked[name]), requirement
     assert locked["torch"] == "2.13.0"
-    assert set(project["optional-dependencies"]) == {"book", "tests", "sweeps"}
+    assert set(extras) == {"book", "tests", "sweeps"}
 
 
 def test_conda_takes_the_same_versions(root):
@@ -71,7 +72,18 @@ def test_ci_runs_the_same_commands_as_the_readme(root):
 def test_the_core_knows_no_chapter_by_name(root):
     from companion.catalogue import chapters, module_name
 
-    core = ["catalogue", "claims", "cli", "execution", "ledger", "parameters", "plotting", "scaffold", "sphinx", "sweep"]
+    core = [
+        "catalogue",
+        "claims",
+        "cli",
+        "execution",
+        "ledger",
+        "parameters",
+        "plotting",
+        "scaffold",
+        "sphinx",
+        "sweep",
+    ]
     for name in core:
         path = root / "companion" / f"{name}.py"
         text = path.read_text() if path.exists() else ""
@@ -83,5 +95,7 @@ def test_the_core_knows_no_chapter_by_name(root):
 @pytest.mark.parametrize("layer", ["optim", "models", "data", "analysis"])
 def test_lower_layers_know_nothing_of_claims_chapters_or_notebooks(root, layer):
     for path in (root / "companion" / layer).rglob("*.py"):
-        upward = r"from companion(\.| import )(chapters|claims|execution|ledger|catalogue|cli|sphinx|plotting|parameters)"
+        upward = (
+            r"from companion(\.| import )(chapters|claims|execution|ledger|catalogue|cli|sphinx|plotting|parameters)"
+        )
         assert not re.search(upward, path.read_text()), path.relative_to(root)

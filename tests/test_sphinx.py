@@ -44,7 +44,9 @@ def test_a_role_finds_its_value(path, value):
     assert lookup(BUNDLE, path) == value
 
 
-@pytest.mark.parametrize("path", ["C2.slope", "C1a.slop", "C1a.ratios[2]", "C1a.control.x", "quantities.loss", "C1a.slope.x"])
+@pytest.mark.parametrize(
+    "path", ["C2.slope", "C1a.slop", "C1a.ratios[2]", "C1a.control.x", "quantities.loss", "C1a.slope.x"]
+)
 def test_a_role_that_finds_nothing_fails_the_build(path):
     with pytest.raises(PageError, match=re.escape(path)):
         lookup(BUNDLE, path)
