@@ -53,13 +53,12 @@ parts:
 """
 
 
-@pytest.fixture
-def tiny_book(tmp_path: Path) -> TinyBook:
-    """A fresh tiny book; its one claim holds and its control is refuted."""
-    book = TinyBook(tmp_path / "book-of-one")
+def make_tiny_book(folder: Path) -> TinyBook:
+    """Scaffold the book; its one claim holds and its control is refuted."""
+    book = TinyBook(folder)
     shutil.copytree(ROOT / "companion", book.root / "companion", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in ("book", "notebooks", "tests", "records"):
-        (book.root / folder).mkdir()
+    for name in ("book", "notebooks", "tests", "records"):
+        (book.root / name).mkdir()
     (book.root / "requirements.lock").write_text("numpy==2.4.6\n")
     (book.root / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nparts: []\n")
     made = book.companion("new", "demo-chapter", "--part", "Orders and rates")
@@ -67,3 +66,29 @@ def tiny_book(tmp_path: Path) -> TinyBook:
     (book.root / "_toc.yml").write_text(TOC)
     book.edit(book.module, 'criterion="mean > 1"', 'criterion="abs(mean) < 1"')
     return book
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory) -> TinyBook:
+    return make_tiny_book(tmp_path_factory.mktemp("tiny") / "book-of-one")
+
+
+@pytest.fixture(scope="session")
+def _executed_template(_template, tmp_path_factory) -> TinyBook:
+    book = TinyBook(tmp_path_factory.mktemp("tiny") / "book-of-one")
+    shutil.copytree(_template.root, book.root)
+    done = book.companion("execute")
+    assert done.returncode == 0, done.stderr
+    return book
+
+
+@pytest.fixture
+def tiny_book(_template, tmp_path) -> TinyBook:
+    """A fresh tiny book, not executed."""
+    return TinyBook(Path(shutil.copytree(_template.root, tmp_path / "book-of-one")))
+
+
+@pytest.fixture
+def executed_book(_executed_template, tmp_path) -> TinyBook:
+    """A fresh tiny book whose notebook is executed."""
+    return TinyBook(Path(shutil.copytree(_executed_template.root, tmp_path / "book-of-one")))

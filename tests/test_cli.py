@@ -71,15 +71,14 @@ def test_run_names_its_file_after_what_was_changed(tiny_book):
     assert names[0].startswith("demo-chapter-")
 
 
-def test_plain_papermill_runs_a_committed_notebook(tiny_book):
+def test_plain_papermill_runs_a_committed_notebook(executed_book):
     import os
 
-    assert tiny_book.companion("execute").returncode == 0
     command = [sys.executable, "-m", "papermill", "notebooks/demo-chapter.ipynb", "out.ipynb", "-p", "samples", "30"]
-    env = os.environ | {"PYTHONPATH": str(tiny_book.root)}
-    done = subprocess.run(command, cwd=tiny_book.root, env=env, capture_output=True, text=True, timeout=300)
+    env = os.environ | {"PYTHONPATH": str(executed_book.root)}
+    done = subprocess.run(command, cwd=executed_book.root, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "samples=30" in str(nbformat.read(tiny_book.root / "out.ipynb", as_version=4))
+    assert "samples=30" in str(nbformat.read(executed_book.root / "out.ipynb", as_version=4))
 
 
 def test_check_gives_pass_rates_over_seeds_and_json(tiny_book):
@@ -89,12 +88,11 @@ def test_check_gives_pass_rates_over_seeds_and_json(tiny_book):
     assert [verdicts["seed"] for verdicts in found["demo-chapter"]] == [5, 9]
 
 
-def test_check_and_notebook_reach_the_same_verdicts(tiny_book):
-    assert tiny_book.companion("execute").returncode == 0
+def test_check_and_notebook_reach_the_same_verdicts(executed_book):
     from companion.execution import read_verdicts
 
-    notebook = nbformat.read(tiny_book.root / "notebooks" / "demo-chapter.ipynb", as_version=4)
-    (checked,) = json.loads(tiny_book.companion("check", "demo-chapter", "--json").stdout)["demo-chapter"]
+    notebook = nbformat.read(executed_book.root / "notebooks" / "demo-chapter.ipynb", as_version=4)
+    (checked,) = json.loads(executed_book.companion("check", "demo-chapter", "--json").stdout)["demo-chapter"]
     assert read_verdicts(notebook).as_dict() == checked
 
 
@@ -118,9 +116,8 @@ def test_a_missing_data_file_and_a_corrupted_one_each_give_one_line(tiny_book):
     assert list((tiny_book.root / "o").iterdir()) == []
 
 
-def test_ledger_counts_by_stance(tiny_book):
-    assert tiny_book.companion("execute").returncode == 0
-    ledger = json.loads(tiny_book.companion("ledger", "--json").stdout)
+def test_ledger_counts_by_stance(executed_book):
+    ledger = json.loads(executed_book.companion("ledger", "--json").stdout)
     assert ledger["totals"]["claims"] == ledger["totals"]["reproduced"] == ledger["totals"]["controls_refuted"] == 1
     assert ledger["claims"][0]["quick"]["holds"] is True
     assert ledger["claims"][0]["paper"] is None

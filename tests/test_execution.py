@@ -117,16 +117,15 @@ def test_a_run_carries_its_provenance(tiny_book):
     assert origin["duration_seconds"] > 0
 
 
-def test_a_failing_notebook_leaves_no_file_and_keeps_the_old_one(tiny_book):
-    assert tiny_book.companion("execute").returncode == 0
-    before = demo(tiny_book).notebook.read_bytes()
-    tiny_book.edit(tiny_book.lab, "verdicts = chapter", "1 / 0\nverdicts = chapter")
-    failed = tiny_book.companion("execute")
+def test_a_failing_notebook_leaves_no_file_and_keeps_the_old_one(executed_book):
+    before = demo(executed_book).notebook.read_bytes()
+    executed_book.edit(executed_book.lab, "verdicts = chapter", "1 / 0\nverdicts = chapter")
+    failed = executed_book.companion("execute")
     assert failed.returncode == 3
     assert "ZeroDivisionError" in failed.stderr
-    assert demo(tiny_book).notebook.read_bytes() == before
-    assert tiny_book.companion("run", "demo-chapter", "--out", "o").returncode == 3
-    assert list((tiny_book.root / "o").iterdir()) == []
+    assert demo(executed_book).notebook.read_bytes() == before
+    assert executed_book.companion("run", "demo-chapter", "--out", "o").returncode == 3
+    assert list((executed_book.root / "o").iterdir()) == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

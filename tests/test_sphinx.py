@@ -102,12 +102,11 @@ def _numbers(value):
     return [value] if isinstance(value, float) else []
 
 
-def test_a_record_is_the_notebook_executed_here_only_while_it_is_current(tiny_book):
-    assert tiny_book.companion("execute").returncode == 0
-    assert tiny_book.companion("execute", "--into", "_build/executed").returncode == 0
-    chapter = find("demo-chapter", tiny_book.root)
-    assert find_record(chapter, "quick").path == tiny_book.root / "_build" / "executed" / "demo-chapter.ipynb"
-    tiny_book.edit(tiny_book.lab, "What to see in it.", "What one sees.")
+def test_a_record_is_the_notebook_executed_here_only_while_it_is_current(executed_book):
+    assert executed_book.companion("execute", "--into", "_build/executed").returncode == 0
+    chapter = find("demo-chapter", executed_book.root)
+    assert find_record(chapter, "quick").path == executed_book.root / "_build" / "executed" / "demo-chapter.ipynb"
+    executed_book.edit(executed_book.lab, "What to see in it.", "What one sees.")
     assert find_record(chapter, "quick").path == chapter.notebook
     assert find_record(chapter, "paper") is None
 
