@@ -45,7 +45,7 @@ unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadscope
 
 notebooks: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 execute: $(READY)
 	$(BIN)/companion execute
