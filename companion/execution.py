@@ -24,8 +24,8 @@ from typing import Any
 
 import jupytext
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from companion.catalogue import Chapter
 from companion.claims import MIME, Verdicts
@@ -45,12 +45,6 @@ ENVIRONMENT = {
 
 # Errors in a notebook that come of what the user asked for, not of the code.
 BAD_INPUT = ("ParameterError", "DatasetNotFoundError", "DatasetCorruptError", "DatasetArgumentError")
-
-
-class KernelManager(AsyncKernelManager):
-    """Talks to kernels through files where the system can: kernels that start together then grab no port twice."""
-
-    transport = AsyncKernelManager.transport if os.name == "nt" else "ipc"
 
 
 class InputError(ValueError):
@@ -253,16 +247,15 @@ def execute(
         with tempfile.TemporaryDirectory(prefix="companion-") as scratch:
             prepared, done = Path(scratch, "in.ipynb"), Path(scratch, "out.ipynb")
             nbformat.write(read_source(chapter.source), prepared)
-            _retry_kernel_start(
-                lambda: papermill.execute_notebook(
-                    prepared,
-                    done,
-                    parameters=parameters,
-                    kernel_name=KERNEL,
-                    progress_bar=progress and sys.stderr.isatty(),
-                    kernel_manager_class=KernelManager,
-                    cwd=chapter.source.parent,
-                )
+            papermill.execute_notebook(
+                prepared,
+                done,
+                parameters=parameters,
+                kernel_name=KERNEL,
+                progress_bar=progress and sys.stderr.isatty(),
+                config=_kernel_config(Path(scratch)),
+                start_timeout=180,
+                cwd=chapter.source.parent,
             )
             notebook = nbformat.read(done, as_version=4)
     except papermill.PapermillExecutionError as error:
@@ -282,19 +275,15 @@ def execute(
     return read_verdicts(notebook)
 
 
+def _kernel_config(folder: Path) -> Config:
+    """Talk to the kernel through files of its own where the system can: kernels that start together share no port."""
+    if os.name == "nt":
+        return Config()
+    return Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "kernel")}})
+
+
 def _unthrottled() -> dict[str, str]:
     return {name: value for name, value in ENVIRONMENT.items() if not name.endswith("_NUM_THREADS")}
-
-
-def _retry_kernel_start(run: Callable[[], Any], attempts: int = 3) -> None:
-    """Kernels started at the same moment now and then grab the same port; a second try gets another."""
-    for attempt in range(attempts):
-        try:
-            run()
-            return
-        except RuntimeError as error:
-            if "Kernel died before replying" not in str(error) or attempt == attempts - 1:
-                raise
 
 
 def _strip(notebook: NotebookNode) -> None:
