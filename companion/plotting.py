@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe and Ito's palette, told apart with every common colour blindness.
 PALETTE = {
@@ -119,8 +120,11 @@ def show(fig: Figure, alt: str, name: str | None = None) -> Picture:
     alt : what the figure shows, in a sentence or two, for readers who cannot see it
     name : how the book's pages refer to it; ``"glance"`` is the figure at the head of the chapter's page
     """
-    buffer = io.BytesIO()
+    drawn, reduced = io.BytesIO(), io.BytesIO()
     with style():
         # The Software tag holds matplotlib's version; without it a file depends on the drawing alone.
-        fig.savefig(buffer, format="png", dpi=STYLE["figure.dpi"], metadata={"Software": None})
-    return Picture(buffer.getvalue(), alt, name)
+        fig.savefig(drawn, format="png", dpi=STYLE["figure.dpi"], metadata={"Software": None})
+    # A palette of 256 colours: a third of the size, and the eye sees no difference.
+    image = Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(reduced, format="PNG", optimize=True)
+    return Picture(reduced.getvalue(), alt, name)
