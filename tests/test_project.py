@@ -56,8 +56,23 @@ def test_no_file_holds_anothers_machine_or_the_place_where_it_was_made(root):
 
 def test_images_and_libraries_are_built_not_committed(root):
     for path in tracked(root):
+        if path == root / "book" / "_static" / "readme.png":
+            continue
         assert path.suffix not in (".png", ".svg", ".js", ".woff", ".woff2", ".whl"), path.relative_to(root)
         assert path.stat().st_size < 4_000_000, path.relative_to(root)
+
+
+def test_the_figure_of_the_readme_is_the_one_that_the_committed_notebook_shows(root):
+    from base64 import b64decode
+
+    import nbformat
+
+    from companion.execution import read_figure
+
+    notebook = nbformat.read(root / "notebooks" / "sam-diagonal-networks.ipynb", as_version=4)
+    assert (root / "book" / "_static" / "readme.png").read_bytes() == b64decode(read_figure(notebook, "glance")[0]), (
+        "run `companion figure sam-diagonal-networks glance --out book/_static/readme.png`"
+    )
 
 
 def test_ci_runs_the_same_commands_as_the_readme(root):
