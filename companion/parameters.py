@@ -105,6 +105,10 @@ class Parameters(pydantic.BaseModel):
             if name not in ("profile", "seed", "device") and value != defaults[name]
         }
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """One parameter a line, where a notebook shows them."""
+        printer.text("\n".join(f"{name} = {value!r}" for name, value in self))
+
     @classmethod
     def _one_line(cls, error: pydantic.ValidationError) -> str:
         first = error.errors()[0]

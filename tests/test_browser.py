@@ -65,35 +65,39 @@ class Opened:
     errors: list[str] = field(default_factory=list)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visit(browser, site):
-    contexts = []
+    """Open a document at a width; each is loaded once and then looked at by several tests."""
+    loaded = {}
 
     def visit(document: str, width: int = 1280) -> Opened:
-        context = browser.new_context(viewport={"width": width, "height": 900})
-        contexts.append(context)
-        opened = Opened(context.new_page())
+        if (document, width) not in loaded:
+            loaded[document, width] = load(browser, site, document, width)
+        return loaded[document, width]
 
-        def only_local(route):
-            if route.request.url.startswith((site, "data:", "blob:")):
-                route.continue_()
-            else:
-                opened.outside.append(route.request.url)
-                route.abort()
+    return visit
 
-        opened.page.route("**/*", only_local)
-        opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
-        opened.page.on("console", lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None)
-        opened.page.on("response", lambda r: opened.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-        opened.page.goto(f"{site}/{document}.html", wait_until="load")
-        if opened.page.locator(".math").count():
-            opened.page.wait_for_selector("mjx-container", timeout=20_000)
-            opened.page.wait_for_function("MathJax.startup.promise.then(() => true)", timeout=30_000)
-        return opened
 
-    yield visit
-    for context in contexts:
-        context.close()
+def load(browser, site: str, document: str, width: int) -> Opened:
+    opened = Opened(browser.new_page(viewport={"width": width, "height": 900}))
+
+    def only_local(route):
+        if route.request.url.startswith((site, "data:", "blob:")):
+            route.continue_()
+        else:
+            opened.outside.append(route.request.url)
+            route.abort()
+
+    opened.page.route("**/*", only_local)
+    opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    opened.page.on("console", lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None)
+    opened.page.on("response", lambda r: opened.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    opened.page.goto(f"{site}/{document}.html", wait_until="load")
+    if opened.page.locator(".math").count():
+        # The first formula may stand in a part that only print shows, so it need not be visible.
+        opened.page.wait_for_selector("mjx-container", state="attached", timeout=60_000)
+        opened.page.wait_for_function("MathJax.startup.promise.then(() => true)", timeout=60_000)
+    return opened
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -125,6 +129,7 @@ def test_every_image_is_loaded_and_described(visit, document):
 def test_a_phone_need_not_scroll_sideways(visit, document):
     page = visit(document, width=390).page
     assert page.evaluate("document.documentElement.scrollWidth") <= 392
+    page.close()
 
 
 @pytest.mark.parametrize("slug", CHAPTERS)

@@ -84,7 +84,7 @@ def test_the_ledger_holds_every_declared_claim_once_and_nothing_fails(root):
 
 
 def test_pages_type_no_measured_number(root):
-    """Numbers with three or more significant digits in prose come from roles, unless the page says whose they are."""
+    """A decimal in plain prose that equals a measured one should be a role; constants of theorems stand in maths."""
     for chapter in chapters(root):
         text = chapter.page.read_text()
         record = find_record(chapter, "quick").verdicts.as_dict()

@@ -378,7 +378,7 @@ CLAIMS = (
         criterion=_joined("at70_@ > 0.03 and at90_@ > 0.03"),
         reason="three points, more than the spread between replicas explains",
         measure=_noisy("DUAL+Beta"),
-        control=Control("EL2N", _noisy("EL2N")),
+        control=Control("EL2N in the place of DUAL with Beta sampling", _noisy("EL2N")),
     ),
     Claim(
         id="C6c",
@@ -410,7 +410,7 @@ CLAIMS = (
         criterion=_joined("svm_@ > 0 and network_@ > 0"),
         reason="better means a positive mean gain in accuracy, ratio 0.7",
         measure=_other_learners("DUAL+Beta"),
-        control=Control("EL2N", _other_learners("EL2N")),
+        control=Control("coresets of EL2N", _other_learners("EL2N")),
     ),
     Claim(
         id="C9a",
