@@ -6,6 +6,7 @@ Directives: ``claims-table``, ``parameters-table``, ``paper-record``, ``record-f
 """
 
 import base64
+import filecmp
 import hashlib
 import json
 import re
@@ -409,6 +410,19 @@ def use_executed_notebook(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = json.dumps(notebook)
 
 
+def rebuild_for_changed_styles(
+    app: Sphinx, env: Any, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Sphinx copies style sheets only when some page is out of date; make one so when a style sheet has changed."""
+    ours = [Path(app.confdir, folder) for folder in app.config.html_static_path if not Path(folder).is_absolute()]
+    for folder in ours:
+        for file in filter(Path.is_file, folder.glob("*")):
+            built = Path(app.outdir) / "_static" / file.name
+            if not built.is_file() or not filecmp.cmp(file, built, shallow=False):
+                return [app.config.root_doc]
+    return []
+
+
 def keep_offline(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """Drop the live-code scripts that jupyter-book adds to every page; they would be fetched from elsewhere."""
     context["script_files"] = [script for script in context.get("script_files", []) if not _is_thebe(script)]
@@ -433,6 +447,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     }.items():
         app.add_directive(name, directive)
     app.add_role("measured", Measured())
+    app.connect("env-get-outdated", rebuild_for_changed_styles)
     app.connect("source-read", use_executed_notebook)
     app.connect("html-page-context", keep_offline, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
