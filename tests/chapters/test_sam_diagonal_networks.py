@@ -334,3 +334,18 @@ def test_extreme_parameters_run_to_the_end(results, extreme, experiments, recwar
     for draw in (chapter.figure_phase, chapter.figure_parabola, chapter.figure_heat, chapter.figure_ablation):
         draw(found.amplification)
     assert not [str(warning.message) for warning in recwarn if "companion" in str(warning.filename)]
+
+
+def test_the_largest_non_negative_margin_matches_an_independent_solver():
+    import cvxpy as cp
+
+    from companion.analysis.max_margin import max_margin
+    from companion.chapters.sam_diagonal_networks.experiments import nonnegative_margin
+
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        data = rng.normal([1.0, 0.5, -1.0], 0.5, size=(8, 3))
+        w, t = cp.Variable(3, nonneg=True), cp.Variable()
+        cp.Problem(cp.Maximize(t), [data @ w >= t, cp.sum(w) == 1]).solve()
+        assert nonnegative_margin(data) == pytest.approx(float(t.value), abs=1e-6)
+        assert nonnegative_margin(data) <= max_margin(data, 1).margin + 1e-9

@@ -1,9 +1,11 @@
 """Experiments on limits: depth 1, the gates of infinity-norm SAM, the limit of 2-norm SAM; and the whole run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import linprog
 
 from companion.analysis.max_margin import NotSeparableError, max_margin, normalized_margin
 from companion.chapters.sam_diagonal_networks import theory
@@ -215,6 +217,7 @@ def _plane(params: Parameters) -> np.ndarray:
 # --- depth 2, the limit of 2-norm SAM ---------------------------------------------------------------------------------
 
 MULTI = ("GD", "l2-SAM", "linf-SAM, every other coordinate dead")
+SIGNED = 3  # further data sets whose max-margin direction has a negative entry
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,8 @@ class Limits:
     ratio_alive : linf-SAM's margin over the largest that the coordinates above the gate allow, ``(datasets,)``;
         NaN where these alone cannot separate the data
     steps, history : recorded steps ``(K,)`` and the ratios there, ``(K, datasets, 3)``
+    signed : on data whose max-margin direction has a negative entry, the margin over its maximum and over the maximum
+        among non-negative directions, ``(2, SIGNED, 2 methods)``; GD, then l2-SAM
     """
 
     scales: np.ndarray
@@ -244,6 +249,7 @@ class Limits:
     ratio_alive: np.ndarray
     steps: np.ndarray
     history: np.ndarray
+    signed: np.ndarray
 
 
 def limits(params: Parameters) -> Limits:
@@ -263,14 +269,24 @@ def limits(params: Parameters) -> Limits:
 def _several_examples(params: Parameters) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng([params.seed, 4])
     n, d = 20, 6
+    mean = np.linspace(0.5, 1.5, d)
+    mixed = np.where(np.arange(d) < d - 1, mean, -mean)
+
+    def within_reach(data: np.ndarray) -> bool:
+        return bool(max_margin(data, 1).w.min() > -1e-9)
+
+    def out_of_reach(data: np.ndarray) -> bool:
+        return 0.3 < nonnegative_margin(data) / max_margin(data, 1).margin < 0.8
+
     z = np.stack(
-        [_separable(lambda: rng.normal(np.linspace(0.5, 1.5, d), 0.8, size=(n, d))) for _ in range(params.datasets)]
+        [_separable(lambda: rng.normal(mean, 0.8, size=(n, d)), within_reach) for _ in range(params.datasets)]
+        + [_separable(lambda: rng.normal(mixed, 0.8, size=(n, d)), out_of_reach) for _ in range(SIGNED)]
     )
     best = np.array([max_margin(data, 1).margin for data in z])
     rho = 0.1
     alive = np.arange(d) % 2 == 0
     starts = rho * np.stack([np.ones(d), np.ones(d), np.where(alive, HIGH, LOW)])
-    w = torch.from_numpy(starts)[:, None].repeat(params.datasets, 1, 2, 1)
+    w = torch.from_numpy(starts)[:, None].repeat(len(z), 1, 2, 1)
     data = torch.from_numpy(z)
     radii = Radii.of(["gd", "l2", "linf"], [rho] * 3)
     records = np.unique(np.geomspace(10, params.steps_depth_two, 60).astype(int))
@@ -282,18 +298,42 @@ def _several_examples(params: Parameters) -> tuple[np.ndarray, ...]:
             if step in records:
                 kept.append(w.prod(-2).numpy())
     history = normalized_margin(np.stack(kept), z[:, None], 1) / best[:, None]
+    over_all = history[-1, params.datasets :, :2]
+    among_nonnegative = np.array([nonnegative_margin(data) for data in z[params.datasets :]])
+    signed = np.stack([over_all, over_all * (best[params.datasets :] / among_nonnegative)[:, None]])
+    z, best, history = z[: params.datasets], best[: params.datasets], history[:, : params.datasets]
     ratio_l2 = np.array([normalized_margin(max_margin(data, 2).w, data, 1) for data in z]) / best
     among_alive = np.array([_margin_or_nan(data[:, alive]) for data in z])
-    return history[-1], ratio_l2, history[-1, :, 2] * best / among_alive, records, history
+    return history[-1], ratio_l2, history[-1, :, 2] * best / among_alive, records, history, signed
 
 
-def _separable(draw) -> np.ndarray:
-    """The first separable one of up to 1000 draws."""
+def nonnegative_margin(data: np.ndarray) -> float:
+    """``max min_i <z_i, w>`` over non-negative ``w`` with entries of sum one; negative if none separates.
+
+    It is the 1-norm max margin among the predictors that two equal layers can have, ``beta = w * w``.
+    """
+    n, d = data.shape
+    rows = np.hstack([-data, np.ones((n, 1))])
+    simplex = np.append(np.ones(d), 0.0)[None]
+    solved = linprog(
+        np.append(np.zeros(d), -1.0),
+        A_ub=rows,
+        b_ub=np.zeros(n),
+        A_eq=simplex,
+        b_eq=[1.0],
+        bounds=[(0, None)] * d + [(None, None)],
+        method="highs",
+    )
+    return float(-solved.fun)
+
+
+def _separable(draw: Callable[[], np.ndarray], suits: Callable[[np.ndarray], bool]) -> np.ndarray:
+    """The first of up to 1000 draws that is separable and suits."""
     for _ in range(1000):
         data = draw()
-        if np.isfinite(_margin_or_nan(data)):
+        if np.isfinite(_margin_or_nan(data)) and suits(data):
             return data
-    raise NotSeparableError("no separable data set in 1000 draws")
+    raise NotSeparableError("no suitable separable data set in 1000 draws")
 
 
 def _margin_or_nan(data: np.ndarray) -> float:
