@@ -134,7 +134,9 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(tiny_book, how):
     env = os.environ | {"PYTHONPATH": str(tiny_book.root), "COMPANION_ROOT": str(tiny_book.root)}
     command = [sys.executable, "-m", "companion.cli", "run", "demo-chapter", "--out", "o"]
     process = subprocess.Popen(command, cwd=tiny_book.root, env=env, stderr=subprocess.PIPE, start_new_session=True)
-    time.sleep(6)
+    while process.poll() is None and not (tiny_book.root / "o").exists():
+        time.sleep(0.2)
+    time.sleep(5)  # the notebook is now under way
     assert process.poll() is None, process.stderr.read()
     os.killpg(process.pid, how)
     process.wait(timeout=30)
