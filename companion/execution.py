@@ -255,6 +255,7 @@ def execute(
                 progress_bar=progress and sys.stderr.isatty(),
                 config=_kernel_config(Path(scratch)),
                 start_timeout=180,
+                extra_arguments=["--IPKernelApp.log_level=50"],  # what goes wrong is told by this command, in one line
                 cwd=chapter.source.parent,
             )
             notebook = nbformat.read(done, as_version=4)

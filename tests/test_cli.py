@@ -78,7 +78,7 @@ def test_plain_papermill_runs_a_committed_notebook(executed_book):
     env = os.environ | {"PYTHONPATH": str(executed_book.root)}
     done = subprocess.run(command, cwd=executed_book.root, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "samples=30" in str(nbformat.read(executed_book.root / "out.ipynb", as_version=4))
+    assert "samples = 30" in str(nbformat.read(executed_book.root / "out.ipynb", as_version=4))
 
 
 def test_check_gives_pass_rates_over_seeds_and_json(tiny_book):
