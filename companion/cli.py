@@ -294,7 +294,7 @@ def execute(
     if into is not None:
         execution.ensure_writable(into)
         for chapter in chosen:
-            differing = chapter.notebook.is_file() and execution.disagreements(chapter.notebook, chapter.source)
+            differing = chapter.notebook.is_file() and execution.edits(chapter.notebook, chapter.source)
             if differing:
                 raise _Refused(
                     f"notebooks/{chapter.slug}: the .ipynb and the .py disagree ({differing[0]}); to keep the .py, run "

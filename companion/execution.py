@@ -172,6 +172,12 @@ def disagreements(notebook: Path, source: Path) -> list[str]:
     ]
 
 
+def edits(notebook: Path, source: Path) -> list[str]:
+    """Where a notebook was edited although its ``.py`` twin, which it was executed from, was not; else empty."""
+    carried = nbformat.read(notebook, as_version=4).metadata.get("companion", {}).get("stamp", {})
+    return disagreements(notebook, source) if carried.get("source") == _sha256(source.read_bytes()) else []
+
+
 # --- reading executed notebooks -----------------------------------------------------------------------------------
 
 

@@ -106,6 +106,13 @@ def test_an_edited_notebook_and_its_source_disagree(tiny_book):
     assert "disagree (cell 3 differs)" in refused.stderr
 
 
+def test_an_edited_source_just_runs_again(executed_book):
+    executed_book.edit(executed_book.lab, "What to see in it.", "What one sees.")
+    done = executed_book.companion("execute", "--into", "_build/executed")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "What one sees." in (executed_book.root / "_build" / "executed" / "demo-chapter.ipynb").read_text()
+
+
 def test_a_run_carries_its_provenance(tiny_book):
     done = tiny_book.companion("run", "demo-chapter", "-p", "samples=50", "-p", "seed=3", "--out", "o")
     assert done.returncode == 0, done.stderr
