@@ -8,7 +8,7 @@ must not. The same criterion judges both, and what is printed is what is evaluat
 ...     id="C1", says="The gap falls like 1/K", criterion="-1.1 <= slope <= -0.9", reason="the theorem's exponent",
 ...     measure=lambda results: {"slope": results["slope"]},
 ...     control=Control(says="with noise", measure=lambda results: {"slope": results["noisy"]}))
->>> verdicts = judge([slope], {"slope": -1.02, "noisy": -0.5}, chapter="demo", profile="quick", seed=0, device="cpu")
+>>> verdicts = judge([slope], {"slope": -1.02, "noisy": -0.5}, "demo", Parameters.resolve(device="cpu"))
 >>> print(verdicts.summary())
 C1 reproduced, control refuted
 """
@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from simpleeval import SimpleEval
+
+from companion.parameters import Parameters
 
 MIME = "application/vnd.companion.verdicts+json"
 
@@ -198,12 +200,8 @@ class Verdicts:
 def judge(
     claims: Iterable[Claim],
     results: Any,
-    *,
     chapter: str,
-    profile: str,
-    seed: int,
-    device: str,
-    params: Any = None,
+    params: Parameters,
     quantities: Mapping[str, Any] | None = None,
 ) -> Verdicts:
     """Measure every claim and its control on ``results`` and apply the criterion to both.
@@ -212,7 +210,8 @@ def judge(
     ----------
     claims : the chapter's claims
     results : what their ``measure`` functions take
-    params : the chapter's parameters, for criteria that depend on them
+    chapter : its name
+    params : the parameters of the run; criteria may depend on them
     quantities : further measured values that the chapter's page quotes
 
     Raises
@@ -238,7 +237,7 @@ def judge(
                     "holds": evaluate(criterion, control_measured),
                 }
         verdicts.append(Verdict(claim.id, claim.stance, claim.says, plain(measured), criterion, holds, control))
-    return Verdicts(chapter, profile, seed, device, tuple(verdicts), plain(quantities or {}))
+    return Verdicts(chapter, params.profile, params.seed, params.device, tuple(verdicts), plain(quantities or {}))
 
 
 def evaluate(criterion: str, measured: Measured) -> bool:

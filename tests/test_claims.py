@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from companion.claims import MIME, Claim, Control, Undecided, Verdicts, evaluate, judge, plain
+from companion.parameters import Parameters
 
-CONTEXT = {"chapter": "demo", "profile": "quick", "seed": 0, "device": "cpu"}
+CONTEXT = {"chapter": "demo", "params": Parameters.resolve(device="cpu", seed=5)}
 
 
 def claim(**changes):
@@ -53,7 +54,7 @@ def test_a_measurement_that_cannot_be_made_is_visible_as_undecided_with_its_reas
 
 
 def test_a_criterion_may_depend_on_the_parameters():
-    verdicts = judge([claim(criterion=lambda params: f"x < {params}")], {"x": 3, "y": 9}, params=5, **CONTEXT)
+    verdicts = judge([claim(criterion=lambda params: f"x < {params.seed}")], {"x": 3, "y": 9}, **CONTEXT)
     assert verdicts["C1"].criterion == "x < 5"
     assert verdicts.sound
 

@@ -6,6 +6,7 @@ import pytest
 from companion.catalogue import chapters, find
 from companion.claims import Claim, Control, Verdicts, judge
 from companion.ledger import find_record, read_ledger, totals
+from companion.parameters import Parameters
 from companion.sphinx import PageError, format_value, lookup
 
 
@@ -23,10 +24,8 @@ def claim_of(id, measured, control, criterion="slope > 0"):
 BUNDLE = judge(
     [claim_of("C1a", measured={"slope": 0.873, "ratios": [3.8, 12.2]}, control={"slope": -0.1, "ratios": []})],
     None,
-    chapter="demo",
-    profile="quick",
-    seed=0,
-    device="cpu",
+    "demo",
+    Parameters.resolve(device="cpu"),
     quantities={"accuracy": {"digits": 0.971}},
 ).as_dict()
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import companion.optim
-from companion.optim import SAM
+from companion.optim import SAM, Signum
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ OPTIMIZERS = [
     Case("SAM", lambda p, **o: SAM(p, SGD, **{"rho": 0.05, "lr": 0.1, "momentum": 0.9} | o), {"rho": -0.5}),
     Case("SAM linf", lambda p, **o: SAM(p, SGD, **{"norm": "linf", "rho": 0.05, "lr": 0.1} | o), {"rho": math.nan}),
     Case("SAM none", lambda p, **o: SAM(p, SGD, **{"norm": "none", "rho": 0.05, "lr": 0.1} | o), {"norm": "l1"}),
+    Case("Signum", lambda p, **o: Signum(p, **{"lr": 0.05, "beta": 0.9} | o), {"beta": 1.0}),
     Case("SAM Adam", lambda p, **o: SAM(p, ADAM, **{"rho": 0.05, "lr": 0.05} | o), {"lr": -1.0}),
 ]
 

@@ -467,13 +467,4 @@ def quantities(results: Results) -> dict[str, Any]:
 
 def verify(params: Parameters, results: Results) -> Verdicts:
     """Judge all claims on the results."""
-    return judge(
-        CLAIMS,
-        results,
-        chapter=PAPER.slug,
-        profile=params.profile,
-        seed=params.seed,
-        device=params.device,
-        params=params,
-        quantities=quantities(results),
-    )
+    return judge(CLAIMS, results, PAPER.slug, params, quantities(results))

@@ -317,16 +317,7 @@ CLAIMS = (
 def verify(params: Parameters, results: Results) -> Verdicts:
     """Judge the claims."""
     with np.errstate(divide="ignore", invalid="ignore"):  # a gap that underflows to zero makes a ratio infinite
-        return judge(
-            CLAIMS,
-            results,
-            chapter=PAPER.slug,
-            profile=params.profile,
-            seed=params.seed,
-            device=params.device,
-            params=params,
-            quantities=_quantities(results),
-        )
+        return judge(CLAIMS, results, PAPER.slug, params, _quantities(results))
 
 
 def _quantities(results: Results) -> dict[str, object]:

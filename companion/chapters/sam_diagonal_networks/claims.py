@@ -594,13 +594,4 @@ def _swaps_checked(results: Results) -> int:
 
 def verify(params: Parameters, results: Results) -> Verdicts:
     """Judge the claims."""
-    return judge(
-        CLAIMS,
-        results,
-        chapter=PAPER.slug,
-        profile=params.profile,
-        seed=params.seed,
-        device=params.device,
-        params=params,
-        quantities=_quantities(params, results),
-    )
+    return judge(CLAIMS, results, PAPER.slug, params, _quantities(params, results))

@@ -1,0 +1,352 @@
+"""The chapter's figures, each drawn from one experiment's result."""
+
+import functools
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from companion import plotting
+from companion.chapters.continual_linear_classification.nonseparable import ETA_COARSE, Clashing, Digits
+from companion.chapters.continual_linear_classification.separable import (
+    VARIANTS,
+    Constants,
+    Direction,
+    Forgetting,
+    Orders,
+    Plane,
+    StepSizes,
+    TwoTasks,
+)
+from companion.plotting import METHOD, PALETTE, THEORY
+
+CYCLIC, RANDOM, PROJECTIONS = METHOD["sequential GD"], METHOD["sequential GD, random order"], METHOD["projections"]
+ALONE, JOINT = METHOD["GD"], PALETTE["black"]
+TASK = [PALETTE["red"], PALETTE["green"], PALETTE["sky"]]
+
+
+def _styled(draw):
+    """Run a figure function with the book's settings."""
+
+    @functools.wraps(draw)
+    def styled(*results):
+        with plotting.style():
+            return draw(*results)
+
+    return styled
+
+
+def _band(ax, x, y, color, label, style="-"):
+    """Mean over data sets, ``(R, D)``, and the range around it."""
+    ax.plot(x, y.mean(-1), style, color=color, label=label)
+    ax.fill_between(x, y.min(-1), y.max(-1), color=color, alpha=0.15, lw=0)
+
+
+@_styled
+def figure_glance(plane: Plane, direction: Direction) -> Figure:
+    """The toy's zig-zag, and the angle to the joint direction over the cycles."""
+    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 4.0), width_ratios=(1.05, 1))
+    reach = 2.6
+    for task, color in enumerate(TASK):
+        left.plot(*plane.x[task].T, "o", color=color, ms=6, zorder=4)
+        end = plane.own[task] * reach
+        left.annotate("", xy=end, xytext=(0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.2, "ls": ":"})
+        first = plane.path[: 1 + len(plane.x) * plane.K * 12]
+        for stage in range(task, 12 * len(plane.x), len(plane.x)):
+            piece = first[stage * plane.K : (stage + 1) * plane.K + 1]
+            left.plot(*piece.T, color=color, lw=2.2, solid_capstyle="round", zorder=3)
+    last = plane.path[1 + len(plane.x) * plane.K * 12 :]
+    left.plot(*last.T, color=CYCLIC, lw=1.0, zorder=2)
+    left.plot([0, 5.0 * plane.joint[0]], [0, 5.0 * plane.joint[1]], **THEORY, zorder=1)
+    left.text(3.15, 0.22, "joint max margin", fontsize=8.5)
+    for task, place in enumerate([(1.0, 2.28), (1.75, -1.95), (1.2, -0.3)]):
+        left.text(*place, f"task {task + 1} alone", color=TASK[task], fontsize=8.5)
+    left.set(
+        xlabel="w₁",
+        ylabel="w₂",
+        xlim=(-0.3, 5.0),
+        ylim=(-2.2, 2.6),
+        aspect="equal",
+        title="Three tasks in turn, each with its own goal",
+    )
+    left.title.set_fontsize(9.8)
+
+    names = ("cyclic", "random", "first task alone")
+    labels = ("cyclic order", "random order", "first task alone")
+    for name, label, color in zip(names, labels, (CYCLIC, RANDOM, ALONE), strict=True):
+        _band(right, direction.cycles, direction.angle[VARIANTS.index(name)], color, label)
+    own = direction.individual
+    right.axhspan(own.min(), own.max(), color=PALETTE["grey"], alpha=0.10, lw=0)
+    right.text(1.1, own.max() + 1, "max margins of single tasks", fontsize=8.5, color="#555555")
+    right.set(
+        xscale="log",
+        ylim=(0, max(own.max(), direction.angle[3].max()) + 8),
+        xlabel="cycle",
+        ylabel="angle to the joint max margin (degrees)",
+        title="… and in the end the joint one",
+    )
+    right.legend(loc="center right", bbox_to_anchor=(1.0, 0.27))
+    right.title.set_fontsize(9.8)
+    return fig
+
+
+@_styled
+def figure_slopes(result: Direction) -> Figure:
+    """Angle of the log-slope vector, or of a limit, to the joint classifier, one dot per data set."""
+    fig, ax = plotting.subplots(size=(7.6, 3.6))
+    rows = [
+        ("cyclic order", result.q_angle[0], CYCLIC),
+        ("cyclic, unequal budgets", result.q_angle[1], CYCLIC),
+        ("random order", result.q_angle[4], RANDOM),
+        ("projections (train to convergence)", result.projections, PROJECTIONS),
+        ("last task never trained", result.q_angle[2], ALONE),
+        ("first task alone", result.q_angle[3], ALONE),
+        ("tasks' own max margins", result.individual.ravel(), PALETTE["black"]),
+    ]
+    for row, (_, values, color) in enumerate(rows):
+        jitter = 0.5 * ((np.arange(len(values)) * 0.618034) % 1 - 0.5)
+        ax.plot(np.maximum(values, 5e-3), row + jitter, "o", color=color, ms=3.5, alpha=0.6)
+    ax.set(
+        xscale="log",
+        xlim=(3.5e-3, 120),
+        yticks=range(len(rows)),
+        yticklabels=[name for name, _, _ in rows],
+        xlabel="angle to the joint max-margin direction (degrees; below 0.005 drawn there)",
+        title="Where the iterate is heading: slope of w against ln J",
+    )
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    return fig
+
+
+@_styled
+def figure_residual(result: Direction) -> Figure:
+    """The bounded residual, and the multipliers that the run reveals."""
+    fig, (left, right) = plotting.subplots(1, 2, size=(8.8, 3.4))
+    left.plot(result.cycles, result.residual, lw=1.3)
+    left.set(
+        xscale="log",
+        xlabel="cycle J",
+        ylabel="components of w − ln(J) ŵ",
+        title="The residual comes to rest",
+    )
+    duals, estimated = result.duals.ravel(), result.estimated.ravel()
+    support = duals > 0
+    top = 1.08 * duals.max()
+    right.plot([0, top], [0, top], **THEORY)
+    right.plot(duals[support], estimated[support], "o", color=CYCLIC, alpha=0.6, label="support vectors")
+    right.plot(duals[~support], estimated[~support], "x", color=PALETTE["grey"], label="other examples")
+    right.set(
+        xlabel="multiplier λᵢ of the joint max margin",
+        ylabel="ηKJ |ℓ′ᵢ| during training",
+        title="Training reveals the multipliers",
+    )
+    right.legend(loc="upper left")
+    return fig
+
+
+@_styled
+def figure_steps(result: StepSizes) -> Figure:
+    """Loss against the amount of gradient flow, for the theorems' step sizes and larger ones."""
+    fig, ax = plotting.subplots(size=(7.2, 3.8))
+    names = [f"cyclic theorem, η = {result.eta[0]:.1e}", f"random-order theorem, η = {result.eta[1]:.1e}"]
+    names += [f"η = {eta:g}" for eta in result.eta[2:]]
+    colors = [PALETTE["green"], RANDOM, PALETTE["sky"], CYCLIC, PALETTE["red"]]
+    widths = [4.5, 4.5, 3.0, 2.0, 1.2]
+    for k, (name, color) in enumerate(zip(names, colors, strict=True)):
+        time = result.eta[k] * result.K * result.cycles
+        ax.loglog(time, result.loss[:, k], color=color, lw=widths[k], label=name, alpha=0.85)
+    time = np.geomspace(1, result.eta[-1] * result.K * result.cycles[-1], 50)
+    ax.loglog(time, 1 / (time * result.phi**2), **THEORY, label="1 / (ηKJφ²)")
+    ax.set(
+        xlabel="ηKJ", ylabel="joint loss", title="Small and large steps, one curve: the theorems' steps see its start"
+    )
+    ax.legend(loc="lower left")
+    return fig
+
+
+@_styled
+def figure_forgetting(result: Forgetting) -> Figure:
+    """Forgetting of the four points in both splits with its bounds, and the saw-tooth of the tasks' losses."""
+    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.7), width_ratios=(1.15, 1))
+    J = result.cycles
+    for split, (name, color) in enumerate((("contradicting", PALETTE["red"]), ("aligned", PALETTE["green"]))):
+        left.fill_between(
+            J, result.lower[:, split], result.upper[:, split], color=color, alpha=0.13, lw=0, label=f"bounds, {name}"
+        )
+        left.plot(J, result.four[:, split], color=color, label=name)
+        late = J >= 8
+        left.plot(J[late], result.constant[split] / (J[late] - 1.0) ** 2, **THEORY)
+    left.plot([], [], **THEORY, label="constant / J²")
+    left.set(
+        xscale="log",
+        xlabel="cycle",
+        ylabel="cycle-averaged forgetting",
+        title="The same four points, dealt in two ways",
+    )
+    left.set_yscale("symlog", linthresh=1e-8)
+    left.set_yticks([-1e1, -1e-3, -1e-7, 0, 1e-7, 1e-3, 1e1])
+    left.set_ylim(-1e6, 1e2)
+    left.legend(loc="lower right", fontsize=7.8)
+    steps = np.arange(len(result.saw))
+    for task in range(2):
+        right.plot(steps, result.saw[:, task], color=TASK[task], label=f"loss of task {task + 1}")
+    per_stage = (len(steps) - 1) // 8
+    for stage in range(8):
+        right.axvspan(stage * per_stage, (stage + 1) * per_stage, color=TASK[stage % 2], alpha=0.10, lw=0)
+    right.set(
+        xlabel="gradient step (shade: task in training)", ylabel="loss", title="Contradicting tasks, step by step"
+    )
+    right.set_xlim(0, len(steps) - 1)
+    right.legend(loc="upper right")
+    return fig
+
+
+@_styled
+def figure_constants(result: Constants) -> Figure:
+    """Measured constants of forgetting against the closed form, and the approach to both constants."""
+    fig, (left, right) = plotting.subplots(1, 2, size=(9.0, 3.8))
+    late = (result.cycles[-1] - 1) ** 2 * result.forgetting[-1]
+    unit = result.scale
+    theory_value, measured = result.forgetting_constant / unit, late / unit
+    for M, marker, color in zip(np.unique(result.M), "osD^vPX*", [*TASK, *PALETTE.values()], strict=False):
+        chosen = result.M == M
+        left.plot(theory_value[chosen], measured[chosen], marker, color=color, ms=4.5, alpha=0.75, label=f"{M} tasks")
+    ends = np.array([theory_value.min(), theory_value.max()])
+    pad = 0.05 * np.ptp(ends)
+    ends = ends + np.array([-pad, pad])
+    left.plot(ends, ends, **THEORY)
+    left.axhline(0, color="#999999", lw=0.8)
+    left.axvline(0, color="#999999", lw=0.8)
+    left.set(
+        xlabel="Theorem: (Σ‖v_m‖² − ‖ŵ‖²) / Σ‖v_m‖²",
+        ylabel="J² forgetting, same unit",
+        title="Forgetting late in training",
+    )
+    left.legend(loc="upper left")
+    J = result.cycles - 1
+    loss_error = np.abs(J[:, None] * result.loss / result.loss_constant - 1)
+    error = np.abs(J[:, None] ** 2 * result.forgetting - result.forgetting_constant) / result.scale
+    for values, color, label in ((loss_error, CYCLIC, "J × loss"), (error, PALETTE["red"], "J² × forgetting")):
+        right.loglog(J, np.median(values, -1), color=color, label=f"{label}: median")
+        right.loglog(J, values.max(-1), ":", color=color, label=f"{label}: largest")
+    middle = len(J) // 2
+    right.loglog(J, np.median(error, -1)[middle] * J[middle] / J, **THEORY, label="slope −1")
+    shown = J[[0, middle, -1]]
+    right.set_xticks(shown, labels=[f"{cycle:,}" for cycle in shown])
+    right.minorticks_off()
+    right.set(xlabel="cycle J", ylabel="relative error", title="Both constants are approached like 1/J")
+    right.legend(loc="lower left", fontsize=7.8)
+    return fig
+
+
+@_styled
+def figure_orders(result: Orders) -> Figure:
+    """Forgetting in all orders of three tasks, with equal and unequal budgets."""
+    fig, ax = plotting.subplots(size=(7.2, 3.5))
+    names = ["→".join(str(task + 1) for task in order) for order in result.orders]
+    place = np.arange(len(names))
+    rows = [
+        (result.measured[0], result.predicted[0], result.scale[0], CYCLIC, "average, equal budgets"),
+        (result.measured[1], result.predicted[1], result.scale[1], PALETTE["orange"], "average, unequal budgets"),
+    ]
+    for measured, predicted, scale, color, label in rows:
+        ax.plot(place, predicted[:, 0] / scale[0, 0], **THEORY)
+        ax.plot(place, measured[:, 0] / scale[0, 0], "o", color=color, label=label, ms=6)
+    ax.plot(
+        place,
+        result.single[0, :, 0] / result.scale[0, 0, 0],
+        "s",
+        color=PALETTE["grey"],
+        label="task 1, equal budgets",
+        ms=5,
+    )
+    ax.plot([], [], **THEORY, label="theory")
+    ax.set(
+        xticks=place,
+        xticklabels=names,
+        xlabel="order of the tasks",
+        ylabel="J² forgetting / scale",
+        title="The average does not depend on the order",
+    )
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return fig
+
+
+@_styled
+def figure_angle(result: TwoTasks) -> Figure:
+    """The constant of forgetting, and forgetting in the first cycle, against the angle between two tasks."""
+    fig, (left, right) = plotting.subplots(1, 2, size=(9.0, 3.7), sharex=True)
+    left.plot(*result.curve, **THEORY, label="−cos θ / cos²(θ/2)")
+    left.plot(result.angles, result.measured, "o", color=CYCLIC, alpha=0.6, ms=4)
+    left.plot([], [], "o", color=CYCLIC, label="measured, one dot per data set")
+    left.set(ylabel="8ηK J² forgetting", title="Late: the sign turns at 90 degrees")
+    left.legend(loc="upper left")
+    right.plot(result.angles, result.first, "o", color=PALETTE["orange"], alpha=0.6, ms=4)
+    right.set(ylabel="forgetting in the first cycle", title="Early: all examples have a say")
+    for ax in (left, right):
+        ax.axhline(0, color="#999999", lw=0.8)
+        ax.axvline(90, color="#999999", lw=0.8)
+        ax.set_xlabel("angle θ between the tasks' shares (degrees)")
+        ax.set_xlim(result.angles.min() - 4, result.angles.max() + 4)
+    return fig
+
+
+@_styled
+def figure_clashing(result: Clashing) -> Figure:
+    """Horizon-dependent steps on the left, constant steps on the right."""
+    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.9))
+    h = result.horizons
+    left.loglog(h, result.gap.T, color=CYCLIC, lw=1.0, alpha=0.6)
+    left.loglog(h, result.predicted.T, **THEORY | {"linewidth": 0.7, "alpha": 0.7})
+    left.loglog(h, result.gap_largest.T, color=PALETTE["red"], lw=0.8, alpha=0.5)
+    handles = [Line2D([], [], color=CYCLIC, label="step ln J / (μKJ)"), Line2D([], [], **THEORY, label="theory")]
+    if len(result.near):
+        left.loglog(h, result.near.T, color=PALETTE["purple"], lw=1.2, ls="-.")
+        handles.append(Line2D([], [], color=PALETTE["purple"], ls="-.", label="the same, nearly separable"))
+    handles.append(Line2D([], [], color=PALETTE["red"], label="largest step, constant"))
+    left.legend(handles=handles, loc="lower left")
+    left.set(
+        xlabel="horizon J (cycles)",
+        ylabel="excess joint loss",
+        ylim=(result.gap.min() / 60, None),
+        title="A step that knows its horizon converges",
+    )
+    shades = ["#0072B2", "#3E97CC", "#7FBDE3", "#A9D3EC"]
+    for k, eta in enumerate(result.eta):
+        color = shades[min(k, 3)]
+        right.loglog(result.cycles, np.median(result.floor[:, :, k], 1), color=color, label=f"η = {eta:g}")
+        right.axhline(np.median(result.floor_predicted[:, k]), **THEORY)
+    joint = np.median(result.floor_joint[:, :, 0], 1)
+    right.loglog(
+        result.cycles, np.maximum(joint, 1e-9), color=ALONE, ls=":", label=f"all tasks at once, η = {result.eta[0]:g}"
+    )
+    right.set(
+        xlabel="cycle",
+        ylabel="excess joint loss (median)",
+        ylim=(np.median(result.floor_predicted[:, -1]) / 30, None),
+        title="A constant step stalls, where predicted",
+    )
+    right.legend(loc="upper right")
+    return fig
+
+
+@_styled
+def figure_digits(result: Digits) -> Figure:
+    """Digits: angle to the joint direction where there is one, excess loss where there is none."""
+    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.7))
+    left.semilogx(result.cycles, result.angle[:, 0], color=CYCLIC, label="three pairs in turn")
+    left.semilogx(result.cycles, result.angle[:, 1], color=ALONE, label="first pair alone")
+    for k, value in enumerate(result.individual):
+        left.axhline(value, color=PALETTE["black"], lw=0.8, ls=":", label="own max margins" if k == 0 else None)
+    left.set(xlabel="cycle", ylabel="angle to the joint max margin (degrees)", title="Digits, three separable pairs")
+    left.set_ylim(0, 92)
+    left.legend(loc="lower left")
+    for k, (eta, color) in enumerate(zip(ETA_COARSE, (CYCLIC, PALETTE["sky"]), strict=True)):
+        right.loglog(result.coarse_cycles, result.gap[:, k], color=color, label=f"all pairs in turn, η = {eta:g}")
+        right.axhline(result.predicted[k], **THEORY)
+    right.loglog(result.coarse_cycles, result.gap[:, -1], color=ALONE, label="first pair alone")
+    right.plot([], [], **THEORY, label="predicted floors")
+    right.set(xlabel="cycle", ylabel="excess joint loss", title="Digits, clashing pairs")
+    right.legend(loc="center right")
+    return fig

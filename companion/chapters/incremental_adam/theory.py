@@ -1,0 +1,194 @@
+"""What incremental Adam does over an epoch, and where that leads: the epoch map, AdamProxy, the dual fixed points."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from companion.analysis.max_margin import weighted_svm
+from companion.chapters.incremental_adam.incremental import Path, arrays, check_rates, slopes
+
+
+def memory_weights(beta: np.ndarray, N: int) -> np.ndarray:
+    """``beta^((i - j) mod N)``: what sample ``j`` weighs in the average at step ``i``, ``(..., N, N)``."""
+    lag = (np.arange(N)[:, None] - np.arange(N)) % N
+    return np.asarray(beta, dtype=float)[..., None, None] ** lag
+
+
+def epoch_map(xp: ModuleType, X: Any, p: Any, A1: Any, A2: Any) -> Any:
+    """Incremental Adam's displacement over an epoch with frozen weights, per step size and without ``C_inc``.
+
+    Parameters
+    ----------
+    X : signed examples, ``(runs, N, d)``
+    p : sizes of the loss's derivatives, ``(runs, N)``, up to one factor for each run
+    A1, A2 : :func:`memory_weights` of the two moments, ``(runs, N, N)``
+
+    Returns
+    -------
+    ``sum_i (sum_j A1_ij p_j x_j) / sqrt(sum_j A2_ij p_j^2 x_j^2)``, ``(runs, d)``; the sum of squares, not the square
+    of a sum, is what the batch size changes.
+    """
+    g = p[:, :, None] * X
+    return (xp.matmul(A1, g) / xp.sqrt(xp.matmul(A2, g * g))).sum(1)
+
+
+def adam_proxy(xp: ModuleType, X: Any, p: Any) -> Any:
+    """AdamProxy's direction, ``sum_j p_j x_j / sqrt(sum_j p_j^2 x_j^2)``: the epoch map as ``beta2`` tends to one."""
+    g = p[:, :, None] * X
+    return g.sum(1) / xp.sqrt((g * g).sum(1))
+
+
+def full_batch(xp: ModuleType, X: Any, p: Any) -> Any:
+    """The square of the sum in place of the sum of squares: full-batch Adam's direction, the sign of the gradient."""
+    return xp.sign((p[:, :, None] * X).sum(1))
+
+
+def epoch_constant(beta1: np.ndarray, beta2: np.ndarray, N: int) -> np.ndarray:
+    """``C_inc``, the factor of the epoch map: ``(1 - beta1)/(1 - beta1^N) sqrt((1 - beta2^N)/(1 - beta2))``."""
+    return (1 - beta1) / (1 - beta1**N) * np.sqrt((1 - beta2**N) / (1 - beta2))
+
+
+def iterate_map(
+    Z: np.ndarray,
+    beta1: np.ndarray | None,
+    beta2: np.ndarray | None,
+    *,
+    steps: int,
+    eta: float,
+    keep: list[int] | None = None,
+    device: str = "cpu",
+) -> Path:
+    """The epoch map as an algorithm of its own, from zero; with ``beta2=None`` AdamProxy.
+
+    ``Z`` is ``(runs, N, d)``. Steps are constant, ``eta`` times the map and ``C_inc / sqrt(N)``, with which the map
+    tends to AdamProxy's as ``beta2`` tends to one. They are stable for ``eta`` of order one over the dimension.
+    """
+    xp, put, get = arrays(device)
+    X, (runs, N, d) = put(Z), Z.shape
+    if beta2 is not None:
+        beta1, beta2 = np.broadcast_to(beta1, runs), np.broadcast_to(beta2, runs)
+        check_rates(beta1, beta2)
+        A1, A2 = put(memory_weights(beta1, N)), put(memory_weights(beta2, N))
+        factor = put(epoch_constant(beta1, beta2, N)[:, None] / np.sqrt(N))
+    keep = sorted({steps} if keep is None else {k for k in keep if 0 <= k <= steps})
+    w, kept = put(np.zeros((runs, d))), []
+    if 0 in keep:
+        kept.append(get(w))
+    for step in range(1, steps + 1):
+        z = xp.matmul(X, w[:, :, None])[:, :, 0]
+        p = -slopes(xp, z, xp.amin(z, 1)[:, None])
+        w += eta * (adam_proxy(xp, X, p) if beta2 is None else factor * epoch_map(xp, X, p, A1, A2))
+        if step in keep:
+            kept.append(get(w))
+    return Path(np.array(keep), np.stack(kept))
+
+
+# --- the limit direction ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A fixed point of the dual map and the direction that belongs to it.
+
+    Attributes
+    ----------
+    c : weights of the samples, on the simplex, ``(N,)``; positive only on support vectors
+    w : the limit direction, scaled to a least margin of one, ``(d,)``
+    iterations : applications of the map
+    residual : ``||T(c) - c||_inf`` at the end
+    """
+
+    c: np.ndarray
+    w: np.ndarray
+    iterations: int
+    residual: float
+
+
+def proxy_metric(X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """The diagonal of ``M(c) = diag(sqrt(sum_i c_i^2 x_i^2))``, ``(d,)``."""
+    return np.sqrt((c**2) @ (X**2))
+
+
+def dual_map(X: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``T(c)``, the dual solution of the maximum margin in the metric ``M(c)``, on the simplex; and its ``w``."""
+    w, multipliers = weighted_svm(X, proxy_metric(X, c))
+    return multipliers / multipliers.sum(), w
+
+
+def dual_map_at(X: np.ndarray, c: np.ndarray, A1: np.ndarray, A2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The dual map of cyclic Adam with its own ``beta1`` and ``beta2``, and with batches of ``N / n`` samples.
+
+    ``A1``, ``A2`` are :func:`memory_weights` over the ``n`` batches, ``g_B = sum_(j in B) c_j x_j``. The epoch map is
+    ``sum_j c_j S_B(j) x_j`` with the diagonal ``S_B = sum_A A1_AB / sqrt(sum_C A2_AC g_C^2)``. With
+    ``K_ij = <x_i, S_B(j) x_j>`` a limit direction solves ``multipliers >= 0``, ``K multipliers >= 1``, one of the two
+    an equality for every sample: a linear complementarity problem.
+    """
+    size = len(X) // len(A1)
+    g = (c[:, None] * X).reshape(len(A1), size, -1).sum(1)
+    S = np.repeat(A1.T @ (1 / np.sqrt(np.maximum(A2 @ (g * g), np.finfo(float).tiny))), size, axis=0)
+    multipliers = complementary(X @ (S * X).T)
+    return multipliers / multipliers.sum(), (S * X).T @ multipliers
+
+
+def fixed_point(
+    X: np.ndarray,
+    betas: tuple[float, float] | None = None,
+    batch_size: int = 1,
+    start: np.ndarray | None = None,
+    tol: float = 1e-12,
+    most: int = 1000,
+) -> FixedPoint:
+    """Iterate ``c <- T(c)`` from equal weights, or from ``start``, until it moves by less than ``tol``.
+
+    ``betas=None`` is the map of AdamProxy, the limit of ``beta2`` to one; else that of cyclic Adam at
+    ``(beta1, beta2)``. If the iterates have not settled after a quarter of ``most``, each is averaged with the last.
+    """
+    N = len(X)
+    c = np.full(N, 1 / N) if start is None else np.asarray(start, dtype=float)
+    if betas is not None:
+        check_rates(np.array(betas[0]), np.array(betas[1]))
+        A1, A2 = (memory_weights(np.array(beta), N // batch_size) for beta in betas)
+    for iteration in range(1, most + 1):
+        image, w = dual_map(X, c) if betas is None else dual_map_at(X, c, A1, A2)
+        residual = float(np.abs(image - c).max())
+        c = image if iteration <= most // 4 else (image + c) / 2
+        if residual < tol:
+            break
+    return FixedPoint(c, w / (X @ w).min(), iteration, residual)
+
+
+def complementary(K: np.ndarray) -> np.ndarray:
+    """Solve ``x >= 0``, ``K x >= 1``, ``x_i = 0`` or ``(K x)_i = 1`` for every ``i``, by principal pivoting.
+
+    All wrong signs are exchanged at once as long as that makes progress, else only the one of least index (Murty),
+    which ends for every matrix whose principal minors are positive.
+    """
+    N = len(K)
+    active = np.ones(N, dtype=bool)
+    fewest, patience = N + 1, 10
+    for _ in range(200 * N):
+        x = np.zeros(N)
+        if active.any():
+            x[active] = np.linalg.lstsq(K[np.ix_(active, active)], np.ones(int(active.sum())), rcond=None)[0]
+        slack = K @ x - 1
+        scale = 1e-12 * max(1.0, float(np.abs(K).max() * np.abs(x).max()))
+        wrong = np.where(active, x < -1e-13 * np.abs(x).max(), slack < -scale)
+        if not wrong.any():
+            break
+        if wrong.sum() < fewest:
+            fewest, patience = int(wrong.sum()), 10
+        elif patience > 0:
+            patience -= 1
+        else:
+            wrong = np.arange(N) == np.flatnonzero(wrong)[0]
+        active = active ^ wrong
+    return np.maximum(x, 0)
+
+
+def signum_bound(Z: np.ndarray, beta: float, batch_size: int = 1) -> tuple[float, float]:
+    """``epsilon(beta)`` and ``R = max_i ||x_i||_1``: Signum keeps a margin of ``gamma_inf - 2 epsilon(beta) R``."""
+    n = Z.shape[-2] // batch_size
+    weights = n * (1 - beta) * beta ** np.arange(n) / (1 - beta**n)
+    return float(np.abs(weights - 1).max()), float(np.abs(Z).sum(-1).max())

@@ -1,0 +1,444 @@
+"""Experiments on the metric itself: the bilinear form, the spectral start, convergence, rates, annotators who err."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg import subspace_angles
+
+from companion.chapters.individual_fairness_bradley_terry import learning
+from companion.chapters.individual_fairness_bradley_terry.learning import numpy
+from companion.chapters.individual_fairness_bradley_terry.setting import INITS, Parameters
+from companion.chapters.individual_fairness_bradley_terry.triplets import (
+    Triplets,
+    answers,
+    eigenvalues,
+    gaussian_triplets,
+    generator,
+    ground_truth,
+    logits,
+    shrinkage,
+    squared_distance,
+    triplet_design,
+)
+
+CHUNK = 2**31  # bytes of u and v together that one batch may hold
+MANY_STEPS = 120  # further steps after which a run stands for its sample's optimum
+LARGE_STEP = 15  # factor on the step size at which descent diverges
+SMALL = 0.1  # size of the small random start, as a multiple of the spectral one
+CONVEX_DIMS, CONVEX_BATCH, CONVEX_STEPS = 3, 4, 40  # the convex baseline: first dimensions, metrics in the last, steps
+
+
+def chunks(batch: int, m: int, d: int) -> Iterator[slice]:
+    """Parts of a batch of ``batch`` problems whose triplets fit into ``CHUNK`` bytes."""
+    most = max(1, CHUNK // (16 * m * d))
+    for first in range(0, batch, most):
+        yield slice(first, min(first + most, batch))
+
+
+def start_factor(init: str, data: Triplets, spectral: torch.Tensor, source: torch.Generator) -> torch.Tensor:
+    """The start called ``init``, of the shape ``(B, d, r)`` of the rescaled ``spectral`` one.
+
+    Random ones have its Frobenius norm, small random ones a tenth of it.
+    """
+    if init == "spectral_rescaled":
+        return spectral
+    if init == "spectral":
+        return learning.spectral_init(data, spectral.shape[-1], rescale=False)
+    draw = torch.randn(spectral.shape, generator=source, dtype=spectral.dtype, device=spectral.device)
+    size = torch.linalg.matrix_norm(spectral, keepdim=True) / torch.linalg.matrix_norm(draw, keepdim=True)
+    return draw * size * (SMALL if init == "small_random" else 1.0)
+
+
+def learned(
+    params: Parameters, data: Triplets, source: torch.Generator, spectral: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The metric's factor from the parameters' start, step size and number of steps, ``(B, d, r)``.
+
+    The rescaled ``spectral`` start, which sets the step size whatever the start, may be given.
+    """
+    if spectral is None:
+        spectral = learning.spectral_init(data, params.rank)
+    start = start_factor(params.init, data, spectral, source)[None]
+    size = torch.linalg.matrix_norm(spectral, 2) ** 2
+    return learning.factored_gd(start, data, params.gd_steps, params.step_c, size).last[0]
+
+
+# --- a picture in the plane -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A metric in two dimensions that ignores one direction, and what is learned of it.
+
+    Attributes
+    ----------
+    truth : ``U*``, ``(2, 1)``
+    sizes : numbers of triplets, ``(K,)``
+    factors : learned from each, ``(K, 2, 1)``
+    """
+
+    truth: np.ndarray
+    sizes: np.ndarray
+    factors: np.ndarray
+
+
+def plane(params: Parameters) -> Plane:
+    """The unit balls of a metric of rank one in the plane, learned from few and from many answers."""
+    source = generator(params.device, params.seed, 10)
+    truth = torch.tensor([[[0.9], [0.0]]], dtype=torch.float64, device=params.device)
+    sizes = (100, 3000)
+    data = gaussian_triplets(truth, sizes[-1], params.label_flip, source)
+    factors = [numpy(learning.learn(data.first(m), 1, 100)[0]) for m in sizes]
+    return Plane(numpy(truth[0]), np.array(sizes), np.stack(factors))
+
+
+# --- the bilinear form and the point of it ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Model:
+    """The bilinear form of the answers, and what a learned metric predicts.
+
+    Attributes
+    ----------
+    identity : largest ``|d^2(i, k) - d^2(i, j) - u' M v|`` over the logit's standard deviation, with ``v`` and with the
+        uncentred ``x_i - x_j`` in its place, ``(2,)``
+    correlation : largest correlation between an entry of ``u`` and one of ``v``, likewise, ``(2,)``
+    std : of the logits
+    accuracy : of fresh answers under the true metric, the learned one, the best multiple of the Euclidean metric, and
+        one learned from coin flips, ``(4, B)``
+    regret : mean log loss minus the true metric's, same rows
+    """
+
+    identity: np.ndarray
+    correlation: np.ndarray
+    std: float
+    accuracy: np.ndarray
+    regret: np.ndarray
+
+
+def model(params: Parameters) -> Model:
+    """C1: the identity on random triples, and answers to questions nobody asked before."""
+    source = generator(params.device, params.seed, 1)
+    m = params.m
+    found: list[tuple[torch.Tensor, ...]] = []
+    for part in chunks(params.seeds, 2 * m, params.d):
+        truth = ground_truth(part.stop - part.start, params.d, params.rank, params.scale, params.cond, source)
+        data = gaussian_triplets(truth, m, params.label_flip, source)
+        flips = Triplets(data.u, data.v, torch.bernoulli(torch.full_like(data.y, 0.5), generator=source))
+        identity = torch.eye(params.d, dtype=truth.dtype, device=truth.device).expand(len(truth), -1, -1)
+        factors = [
+            truth,
+            learned(params, data, source),
+            learning.rescaled(0.1 * identity, data),
+            learned(params, flips, source),
+        ]
+        fresh = gaussian_triplets(truth, m, params.label_flip, source)
+        right = [((logits(f, fresh.u, fresh.v) > 0) == (fresh.y > 0.5)).double().mean(-1) for f in factors]
+        losses = [learning.loss(f, fresh) for f in factors]
+        found.append((torch.stack(right), torch.stack(losses)))
+    accuracy, loss = (numpy(torch.cat(column, dim=1)) for column in zip(*found, strict=True))
+    truth = truth[0]
+    x = torch.randn(3, m, params.d, generator=source, dtype=truth.dtype, device=truth.device)
+    u, v = triplet_design(*x)
+    difference = squared_distance(truth, x[0], x[2]) - squared_distance(truth, x[0], x[1])
+    errors, correlations = [], []
+    for other in (v, x[0] - x[1]):
+        errors.append((difference - logits(truth, u, other)).abs().max() / difference.std())
+        correlations.append((u / u.std(0)).mT @ (other / other.std(0)) / m)
+    return Model(
+        identity=numpy(torch.stack(errors)),
+        correlation=numpy(torch.stack([c.abs().max() for c in correlations])),
+        std=float(difference.std()),
+        accuracy=accuracy,
+        regret=loss - loss[0],
+    )
+
+
+# --- the spectral start -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spectral:
+    """What the moment matrix knows.
+
+    Attributes
+    ----------
+    sizes : numbers of triplets, ``(K,)``
+    sine : sine of the largest angle between the top eigenspace and the range of ``M*``: from the answers and from coin
+        flips, ``(2, K, B)``
+    scales : smallest eigenvalues of ``M*`` that are compared, ``(N,)``
+    std : standard deviation of the logits at each, ``(N,)``
+    lam : eigenvalues of ``M*`` at each, ``(N, r)``
+    predicted : eigenvalues of the expected moment matrix, ``(N, r)``
+    spectrum : all eigenvalues of the moment matrices at ``n_triplets``, decreasing, ``(N, B, d)``
+    along : the moment matrices along the true eigenvectors, ``q' S q``, ``(N, B, r)``
+    start_error : relative Procrustes distance of the raw and of the rescaled start, ``(2, N, B)``
+    m : number of triplets behind ``spectrum`` and ``along``
+    curve_lam, curve : shrinkage at rank 1, ``(G,)`` each
+    """
+
+    sizes: np.ndarray
+    sine: np.ndarray
+    scales: np.ndarray
+    std: np.ndarray
+    lam: np.ndarray
+    predicted: np.ndarray
+    spectrum: np.ndarray
+    along: np.ndarray
+    start_error: np.ndarray
+    m: int
+    curve_lam: np.ndarray
+    curve: np.ndarray
+
+
+def spectral(params: Parameters) -> Spectral:
+    """C2: angles against the number of triplets, eigenvalues against their expectation, starts against the truth."""
+    source = generator(params.device, params.seed, 2)
+    sines = []
+    for part in chunks(params.seeds, params.ms[-1], params.d):
+        batch = part.stop - part.start
+        truth = ground_truth(batch, params.d, params.rank, params.scale, params.cond, source)
+        data = gaussian_triplets(truth, params.ms[-1], params.label_flip, source)
+        coin = Triplets(data.u, data.v, torch.bernoulli(torch.full_like(data.y, 0.5), generator=source))
+        for kind in (data, coin):
+            tops = [learning.top_eigenpairs(learning.moment_matrix(kind.first(m)), params.rank)[1] for m in params.ms]
+            sines.append(np.sin(_largest_angle(numpy(torch.stack(tops)), numpy(truth))))
+    sine = np.stack([np.concatenate(sines[kind::2], axis=-1) for kind in range(2)])
+    spectra, errors, along = [], [], []
+    for scale in params.noise_scales:
+        parts = []
+        for part in chunks(params.seeds, params.m, params.d):
+            truth = ground_truth(part.stop - part.start, params.d, params.rank, scale, params.cond, source)
+            data = gaussian_triplets(truth, params.m, params.label_flip, source)
+            starts = torch.stack([learning.spectral_init(data, params.rank, rescale) for rescale in (False, True)])
+            error = learning.procrustes_distance(starts, truth) / torch.linalg.matrix_norm(truth)
+            moment = learning.moment_matrix(data)
+            frame = truth / torch.linalg.vector_norm(truth, dim=-2, keepdim=True)
+            parts.append((torch.linalg.eigvalsh(moment).flip(-1), (frame * (moment @ frame)).sum(-2), error.mT))
+        spectrum, quotient, error = (numpy(torch.cat(column)) for column in zip(*parts, strict=True))
+        spectra.append(spectrum)
+        along.append(quotient)
+        errors.append(error.T)
+    lam = np.stack([eigenvalues(params.rank, scale, params.cond).numpy() for scale in params.noise_scales])
+    curve_lam = np.geomspace(1e-2, 10, 61)
+    return Spectral(
+        sizes=np.array(params.ms),
+        sine=sine,
+        scales=np.array(params.noise_scales),
+        std=np.sqrt(12) * np.linalg.norm(lam, axis=-1),
+        lam=lam,
+        predicted=(1 - 2 * params.label_flip) * shrinkage(lam),
+        spectrum=np.stack(spectra),
+        along=np.stack(along),
+        start_error=np.stack(errors, axis=1),
+        m=params.m,
+        curve_lam=curve_lam,
+        curve=shrinkage(curve_lam[:, None])[:, 0],
+    )
+
+
+def _largest_angle(frames: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Largest principal angle between column spaces, ``(K, B, d, r)`` against ``(B, d, r)``."""
+    return np.array([[subspace_angles(a, b)[0] for a, b in zip(row, truth, strict=True)] for row in frames])
+
+
+# --- convergence ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Gradient descent from four starts on the same answers.
+
+    Attributes
+    ----------
+    starts : names of the starts, ``(S,)``; after them the spectral start of coin flips
+    to_truth : Procrustes distance to ``U*`` over ``||U*||``, ``(T + 1, S + 1, B)``
+    to_optimum : to the sample's own optimum, over the same, ``(T + 1, S + 1, B)``
+    too_large : to the sample's optimum with a step size 15 times as large, from the rescaled start, ``(T + 1, B)``
+    floor : of the sample's optimum to ``U*``, over the same, ``(B,)``
+    low_rank_error : relative error of ``M`` when the factor has one column too few, and with all of them, ``(2, B)``
+    """
+
+    starts: tuple[str, ...]
+    to_truth: np.ndarray
+    to_optimum: np.ndarray
+    too_large: np.ndarray
+    floor: np.ndarray
+    low_rank_error: np.ndarray
+
+    def steps_to_floor(self, slack: float = 1.2) -> np.ndarray:
+        """First step at which the distance to the truth is at most ``slack`` times the floor, ``(S + 1, B)``.
+
+        One for a start that is there already, the number of steps for a run that never gets there.
+        """
+        there = self.to_truth <= slack * self.floor
+        first = np.where(there.any(0), there.argmax(0), len(self.to_truth) - 1)
+        return np.maximum(first, 1)
+
+
+def convergence(params: Parameters) -> Convergence:
+    """C3: the four starts side by side, a step that is too large, a rank that is too small."""
+    source = generator(params.device, params.seed, 3)
+    found = []
+    for part in chunks(params.seeds, params.m, params.d):
+        truth = ground_truth(part.stop - part.start, params.d, params.rank, params.scale, params.cond, source)
+        data = gaussian_triplets(truth, params.m, params.label_flip, source)
+        found.append(_descents(params, truth, data, source))
+    path, optimum, large, floor, rank_error = (np.concatenate(column, axis=-1) for column in zip(*found, strict=True))
+    return Convergence(INITS, path, optimum, large, floor, rank_error)
+
+
+def _descents(
+    params: Parameters, truth: torch.Tensor, data: Triplets, source: torch.Generator
+) -> tuple[np.ndarray, ...]:
+    spectral = learning.spectral_init(data, params.rank)
+    starts = [start_factor(init, data, spectral, source) for init in INITS]
+    coin = Triplets(data.u, data.v, torch.bernoulli(torch.full_like(data.y, 0.5), generator=source))
+    blind = learning.spectral_init(coin, params.rank, rescale=False)
+    norm = torch.linalg.matrix_norm(truth)
+    blind = blind * (torch.linalg.matrix_norm(spectral) / torch.linalg.matrix_norm(blind))[:, None, None]
+    size = torch.linalg.matrix_norm(spectral, 2) ** 2
+    run = learning.factored_gd(
+        torch.stack([*starts, blind]), data, params.path_steps, params.step_c, size=size, keep=True
+    )
+    near = run.last[INITS.index("spectral_rescaled")][None]
+    optimum = learning.factored_gd(near, data, MANY_STEPS, size=size).last[0]
+    large = learning.factored_gd(
+        spectral[None], data, params.path_steps, LARGE_STEP * params.step_c, size=size, keep=True
+    )
+    errors = [torch.full_like(norm, torch.nan), learning.metric_error(optimum, truth)]
+    if params.rank > 1:
+        errors[0] = learning.metric_error(learning.learn(data, params.rank - 1, params.path_steps), truth)
+    return (
+        numpy(learning.procrustes_distance(run.path, truth) / norm),
+        numpy(learning.procrustes_distance(run.path, optimum) / norm),
+        numpy(learning.procrustes_distance(large.path[:, 0], optimum) / norm),
+        numpy(learning.procrustes_distance(optimum, truth) / norm),
+        numpy(torch.stack(errors)),
+    )
+
+
+# --- rates ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Error of the learned metric against the number of triplets and the dimension, and the learned metrics themselves.
+
+    Attributes
+    ----------
+    sizes, dims : ``(K,)``, ``(D,)``
+    error_m : relative Frobenius error of ``M``: learned, rescaled start, raw start, ``(3, K, B')``, B' of rate_seeds
+    error_d : learned with rank r, and logistic regression for the whole matrix, ``(2, D, B)``; the latter for a few
+        metrics in the first dimensions, NaN elsewhere
+    truth, factor : ``U*`` ``(B', d, r)`` and the factors learned from ``sizes`` triplets, ``(K, B', d, r)``
+    at_default : the factor learned from ``n_triplets``, ``(B', d, r)``
+    """
+
+    sizes: np.ndarray
+    dims: np.ndarray
+    error_m: np.ndarray
+    error_d: np.ndarray
+    truth: np.ndarray
+    factor: np.ndarray
+    at_default: np.ndarray
+
+
+def rates(params: Parameters) -> Rates:
+    """C4: how many answers are needed. Smaller samples are the beginnings of the largest one."""
+    source = generator(params.device, params.seed, 4)
+    largest = max(params.ms[-1], params.m)
+    truths, factors, errors, defaults = [], [], [], []
+    for part in chunks(params.rate_seeds, largest, params.d):
+        truth = ground_truth(part.stop - part.start, params.d, params.rank, params.scale, params.cond, source)
+        data = gaussian_triplets(truth, largest, params.label_flip, source)
+        found = {}
+        for m in sorted({*params.ms, params.m}):
+            some = data.first(m)
+            raw = learning.spectral_init(some, params.rank, rescale=False)
+            start = learning.rescaled(raw, some)
+            found[m] = torch.stack([learned(params, some, source, start), start, raw])
+        at_sizes = torch.stack([found[m] for m in params.ms], dim=1)
+        truths.append(truth)
+        factors.append(at_sizes[0])
+        defaults.append(found[params.m][0])
+        errors.append(learning.metric_error(at_sizes, truth))
+    return Rates(
+        sizes=np.array(params.ms),
+        dims=np.array(params.ds),
+        error_m=numpy(torch.cat(errors, dim=-1)),
+        error_d=np.stack([_error_in(params, d, source) for d in range(len(params.ds))], axis=1),
+        truth=numpy(torch.cat(truths)),
+        factor=numpy(torch.cat(factors, dim=1)),
+        at_default=numpy(torch.cat(defaults)),
+    )
+
+
+def _error_in(params: Parameters, index: int, source: torch.Generator) -> np.ndarray:
+    """Error in one dimension, learned and by the convex baseline, ``(2, B)``."""
+    d, parts = params.ds[index], []
+    for part in chunks(params.seeds, params.m, d):
+        truth = ground_truth(part.stop - part.start, d, params.rank, params.scale, params.cond, source)
+        data = gaussian_triplets(truth, params.m, params.label_flip, source)
+        error = learning.metric_error(learned(params, data, source), truth)
+        whole = torch.full_like(error, torch.nan)
+        # its cost grows with d^2, its scatter falls: more metrics in smaller dimensions
+        last = params.ds[min(CONVEX_DIMS, len(params.ds)) - 1]
+        few = slice(0, max(0, int(CONVEX_BATCH * (last / d) ** 2) - part.start))
+        if index < CONVEX_DIMS and few.stop:
+            whole[few] = learning.matrix_error(
+                learning.convex_logistic(Triplets(data.u[few], data.v[few], data.y[few]), CONVEX_STEPS), truth[few]
+            )
+        parts.append(torch.stack([error, whole]))
+    return numpy(torch.cat(parts, dim=-1))
+
+
+# --- annotators who err -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Annotators:
+    """Extension: answers that are turned round at random, beyond the model's own noise.
+
+    Attributes
+    ----------
+    flips : chances, ``(F,)``
+    sine : of the largest angle between the learned and the true range, ``(F, B)``
+    size : ``||M|| / ||M*||`` in the Frobenius norm, ``(F, B)``
+    shape_error : relative error of ``M`` after the best rescaling, ``(F, B)``
+    error : without it, ``(F, B)``
+    """
+
+    flips: np.ndarray
+    sine: np.ndarray
+    size: np.ndarray
+    shape_error: np.ndarray
+    error: np.ndarray
+
+
+def annotators(params: Parameters) -> Annotators:
+    """Which part of the metric survives careless annotators: the same questions, more and more answers turned."""
+    source = generator(params.device, params.seed, 5)
+    columns = []
+    for part in chunks(params.seeds, params.m, params.d):
+        truth = ground_truth(part.stop - part.start, params.d, params.rank, params.scale, params.cond, source)
+        data = gaussian_triplets(truth, params.m, 0.0, source)
+        z = logits(truth, data.u, data.v)
+        target = truth @ truth.mT
+        rows = []
+        for flip in params.flips:
+            factor = learned(params, Triplets(data.u, data.v, answers(z, flip, source)), source)
+            metric = factor @ factor.mT
+            overlap, power = (metric * target).sum((-2, -1)), metric.square().sum((-2, -1))
+            whole = target.square().sum((-2, -1))
+            shape = (1 - overlap**2 / (power * whole).clamp_min(1e-300)).clamp_min(0).sqrt()
+            sine = np.sin(_largest_angle(numpy(factor)[None], numpy(truth))[0])
+            rows.append(
+                [sine, numpy((power / whole).sqrt()), numpy(shape), numpy(learning.metric_error(factor, truth))]
+            )
+        columns.append(np.array(rows))
+    sine, size, shape, error = np.concatenate(columns, axis=-1).swapaxes(0, 1)
+    return Annotators(np.array(params.flips), sine, size, shape, error)

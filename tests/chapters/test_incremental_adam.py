@@ -1,0 +1,440 @@
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from companion.analysis.max_margin import max_margin, weighted_svm
+from companion.chapters import incremental_adam as chapter
+from companion.chapters.incremental_adam import theory
+from companion.chapters.incremental_adam.incremental import incremental
+from companion.chapters.incremental_adam.setting import (
+    Data,
+    distance,
+    draw,
+    gaussian,
+    scaled_rademacher,
+    shifted_diagonal,
+)
+from companion.optim import Signum
+from companion.parameters import ParameterError
+
+SHORT = {"epochs": 400, "steps": 6000, "datasets": 3, "map_sizes": [5, 10], "images": 5}
+
+
+@pytest.fixture(scope="module")
+def params():
+    """The quick profile, shorter."""
+    return chapter.Parameters.resolve(device="cpu", datasets=3, epochs=1500, steps=12_000)
+
+
+@pytest.fixture(scope="module")
+def results(params):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return chapter.run(params)
+
+
+def eta_at(t, eta0=0.01, t0=1000.0, decay=0.5):
+    return eta0 * (1 + t / t0) ** -decay
+
+
+def plain(Z, rule, index, eta, beta1=0.9, beta2=0.95, eps=0.0, dtype=np.longdouble):
+    """One run as the formulas say it, with gradients as they are: extended precision reaches margins of thousands."""
+    Z = Z.astype(dtype)
+    w, m, v = (np.zeros(Z.shape[1], dtype=dtype) for _ in range(3))
+    one, beta1, beta2 = dtype(1), dtype(beta1), dtype(beta2)
+    for t, samples in enumerate(index):
+        x = Z[samples]
+        g = -(x / (one + np.exp(x @ w))[:, None]).mean(0)
+        m = beta1 * m + (one - beta1) * g
+        v = beta2 * v + (one - beta2) * g**2
+        w = w - dtype(eta(t)) * (m / (np.sqrt(v) + dtype(eps)) if rule == "adam" else np.sign(m))
+    return w.astype(float)
+
+
+# --- the engine ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["adam", "signum"])
+@pytest.mark.parametrize("batch", [1, 2, 6])
+def test_scale_free_state_equals_the_plain_rule(rule, batch):
+    Z = np.random.default_rng(0).normal(size=(2, 6, 8))
+    epochs = 20 * batch
+    path = incremental(Z, rule, epochs=epochs, batch_size=batch, eta0=np.array([0.01, 0.03]), beta1=0.8, beta2=0.9)
+    index = [range(k, k + batch) for _ in range(epochs) for k in range(0, 6, batch)]
+    for run, eta0 in enumerate((0.01, 0.03)):
+        twin = plain(Z[run], rule, index, lambda t, eta0=eta0: eta_at(t, eta0), 0.8, 0.9, dtype=np.float64)
+        assert np.allclose(path.last[run], twin, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 10_000, reason="needs long doubles with a wider exponent")
+@pytest.mark.parametrize(("batch", "eps"), [(1, 0.0), (5, 0.0), (5, 1e-200)])
+def test_scale_free_state_is_exact_where_squares_of_gradients_underflow(batch, eps):
+    Z = np.random.default_rng(1).uniform(0.5, 2, size=(1, 5, 8))
+    epochs, rates = 800 * batch, {"beta1": 0.3, "beta2": 0.5}  # a short memory: margins may grow by log(2) / 2 a step
+    path = incremental(Z, "adam", epochs=epochs, batch_size=batch, eta0=0.05, decay=0.0, eps=eps, **rates)
+    index = [range(k, k + batch) for _ in range(epochs) for k in range(0, 5, batch)]
+    twin = plain(Z[0], "adam", index, lambda t: 0.05, eps=eps, **rates)
+    assert (Z[0] @ twin).min() > 400  # squares of gradients are below exp(-800), out of float64's range
+    assert np.allclose(path.last[0], twin, rtol=1e-7)
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-3])
+def test_engine_equals_torch_adam_freed_of_its_bias_correction(eps):
+    Z = np.random.default_rng(2).normal(size=(4, 6))
+    w = torch.nn.Parameter(torch.zeros(6, dtype=torch.float64))
+    optimizer = torch.optim.Adam([w], betas=(0.7, 0.9), eps=eps)
+    for t in range(40):
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(-torch.tensor(Z[t % 4]) @ w).backward()
+        root = np.sqrt(1 - 0.9 ** (t + 1))
+        optimizer.param_groups[0].update(lr=eta_at(t) * (1 - 0.7 ** (t + 1)) / root, eps=eps / root)
+        optimizer.step()
+    path = incremental(Z[None], "adam", epochs=10, beta1=0.7, beta2=0.9, eps=eps)
+    assert np.allclose(path.last[0], w.detach().numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9])
+def test_engine_equals_the_optimizer_signum(beta):
+    Z = np.random.default_rng(3).normal(size=(4, 6))
+    w = torch.nn.Parameter(torch.zeros(6, dtype=torch.float64))
+    optimizer = Signum([w], lr=1.0, beta=beta)
+    for t in range(80):
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(-torch.tensor(Z[[2 * t % 4, 2 * t % 4 + 1]]) @ w).mean().backward()
+        optimizer.param_groups[0]["lr"] = eta_at(t)
+        optimizer.step()
+    path = incremental(Z[None], "signum", epochs=40, batch_size=2, beta1=beta)
+    assert np.allclose(path.last[0], w.detach().numpy(), rtol=1e-11)
+
+
+@pytest.mark.parametrize("rule", ["adam", "signum", "sgd"])
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_torch_and_numpy_agree(rule, batch):
+    Z = np.random.default_rng(4).normal(size=(3, 4, 6))
+    orders = ["cyclic", "reshuffled", "replacement"]
+    ends = [
+        incremental(Z, rule, epochs=20, batch_size=batch, order=orders, eps=[0, 1e-8, 1e-3], keep=[0, 7, 20],
+                    rng=np.random.default_rng(5), device=device)
+        for device in ("cpu", "torch:cpu")
+    ]  # fmt: skip
+    assert ends[0].w.shape == (3, 3, 6)
+    assert np.allclose(ends[0].w, ends[1].w, rtol=1e-9, atol=1e-12)
+    maps = [
+        theory.iterate_map(Z, np.full(3, 0.5), np.full(3, 0.9), steps=30, eta=0.05, device=device).last
+        for device in ("cpu", "torch:cpu")
+    ]
+    assert np.allclose(*maps, rtol=1e-10)
+
+
+def test_random_orders_visit_what_they_say():
+    Z = np.random.default_rng(6).normal(size=(1, 5, 7))
+    rng = np.random.default_rng(7)
+    index = [[i] for _ in range(30) for i in rng.permuted(np.arange(5)[None], axis=1)[0]]
+    path = incremental(Z, "adam", epochs=30, order="reshuffled", rng=np.random.default_rng(7))
+    assert np.allclose(path.last[0], plain(Z[0], "adam", index, eta_at), rtol=1e-9)
+    rng = np.random.default_rng(8)
+    index = [[i] for _ in range(30) for i in rng.integers(5, size=(1, 5))[0]]
+    path = incremental(Z, "adam", epochs=30, order="replacement", rng=np.random.default_rng(8))
+    assert np.allclose(path.last[0], plain(Z[0], "adam", index, eta_at), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beta1": 0.9, "beta2": 0.5}, "beta1: got 0.9, allowed: at most beta2 = 0.5"),
+        ({"beta1": [0.5, 0.95], "beta2": 0.9}, "beta1: got 0.95, allowed: at most beta2 = 0.9"),
+        ({"beta2": 1.0}, "beta2: got 1, allowed: at least 0, below 1"),
+        ({"batch_size": 3}, "batch_size: got 3, allowed: a divisor of N = 4"),
+        ({"rule": "lion"}, "rule: got 'lion', allowed: adam, signum, sgd"),
+        ({"order": "sorted"}, "order: got 'sorted', allowed"),
+        ({"order": "reshuffled"}, "rng: got None"),
+    ],
+)
+def test_bad_options_of_the_engine_are_refused_in_one_line(options, message):
+    with pytest.raises(ValueError, match="allowed") as error:
+        incremental(np.ones((2, 4, 5)), epochs=1, **options)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_rates_the_engine_refuses_do_diverge():
+    # beta1 > sqrt(beta2): the average of gradients outlives the root of the average of squares.
+    x = np.concatenate([[1.0], np.zeros(60)])
+    m = v = 0.0
+    steps = []
+    for g in x:
+        m, v = 0.9 * m + 0.1 * g, 0.5 * v + 0.5 * g**2
+        steps.append(m / np.sqrt(v))
+    assert steps[-1] > 100 * steps[0]
+
+
+# --- theory -------------------------------------------------------------------------------------------------------
+
+
+def test_epoch_map_is_what_adam_does_with_frozen_gradients():
+    rng = np.random.default_rng(9)
+    X, p, beta1, beta2 = rng.normal(size=(6, 5)), rng.uniform(0.1, 1, 6), 0.8, 0.93
+    m, v, moved = np.zeros(5), np.zeros(5), np.zeros(5)
+    for _ in range(200):
+        moved = np.zeros(5)
+        for i in range(6):
+            g = p[i] * X[i]
+            m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+            moved = moved + m / np.sqrt(v)
+    A1, A2 = (theory.memory_weights(np.array([beta]), 6) for beta in (beta1, beta2))
+    predicted = theory.epoch_constant(beta1, beta2, 6) * theory.epoch_map(np, X[None], p[None], A1, A2)[0]
+    assert np.allclose(moved, predicted, rtol=1e-5)  # 0.93^1200 of the first gradients is left in the root of v
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+def test_epoch_map_tends_to_adam_proxy(beta1):
+    rng = np.random.default_rng(10)
+    X, p = rng.normal(size=(1, 7, 9)), rng.uniform(0.1, 1, (1, 7))
+    A1, A2 = theory.memory_weights(np.array([beta1]), 7), theory.memory_weights(np.array([1 - 1e-9]), 7)
+    factor = theory.epoch_constant(beta1, 1 - 1e-9, 7)
+    exact = np.sqrt(7) * theory.adam_proxy(np, X, p)
+    assert np.allclose(factor * theory.epoch_map(np, X, p, A1, A2), exact, rtol=1e-6)
+
+
+def test_one_batch_of_everything_is_sign_descent():
+    rng = np.random.default_rng(11)
+    g = (rng.uniform(0.1, 1, 7)[:, None] * rng.normal(size=(7, 9))).sum(0)
+    ones = np.ones((1, 1, 1))
+    moved = theory.epoch_map(np, g[None, None], np.ones((1, 1)), ones, ones)[0]
+    assert np.allclose(moved, np.sign(g))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 12), skew=st.floats(0, 1))
+def test_complementarity_problems_are_solved(seed, n, skew):
+    rng = np.random.default_rng(seed)
+    A, B = rng.normal(size=(2, n, n + 2))
+    K = A @ A.T + 0.01 * np.eye(n)
+    S = skew * (A @ B.T - B @ A.T) / 4
+    K = K + S  # positive definite and not symmetric: all principal minors are positive
+    x = theory.complementary(K)
+    slack = K @ x - 1
+    size = 1 + np.abs(K).max() * x.max()
+    assert x.min() >= 0
+    assert slack.min() >= -1e-9 * size
+    assert np.abs(x * slack).max() <= 1e-8 * size * (1 + x.max())
+
+
+def test_symmetric_complementarity_problem_is_the_support_vector_machine():
+    X = np.random.default_rng(12).normal(size=(9, 12))
+    metric = np.random.default_rng(13).uniform(0.5, 2, 12)
+    w, multipliers = weighted_svm(X, metric)
+    solved = theory.complementary(X @ (X / metric).T)
+    assert np.allclose(solved, multipliers, atol=1e-9)
+    assert np.allclose(X.T @ solved / metric, w, atol=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_fixed_point_satisfies_the_optimality_conditions(seed):
+    X = gaussian(np.random.default_rng(seed), 6, 20)
+    found = theory.fixed_point(X)
+    metric = theory.proxy_metric(X, found.c)
+    z = X @ found.w
+    assert found.residual < 1e-12
+    assert z.min() == pytest.approx(1)
+    assert np.abs(found.c * (z - 1)).max() < 1e-8  # weight on samples of least margin only
+    assert distance(found.w, (found.c @ X) / metric) < 1e-10
+
+
+def test_own_fixed_point_is_where_the_epoch_map_points():
+    X = gaussian(np.random.default_rng(14), 6, 20)
+    for batch in (1, 2, 3):
+        n = 6 // batch
+        found = theory.fixed_point(X, (0.5, 0.7), batch_size=batch)
+        g = (found.c[:, None] * X).reshape(n, batch, -1).sum(1)
+        A1, A2 = (theory.memory_weights(np.array([beta]), n) for beta in (0.5, 0.7))
+        moved = theory.epoch_map(np, g[None], np.ones((1, n)), A1, A2)[0]
+        assert distance(moved, found.w) < 1e-10
+        assert (X @ found.w).min() == pytest.approx(1)
+
+
+def test_own_fixed_point_tends_to_adam_proxys_and_does_not_start_there():
+    X = gaussian(np.random.default_rng(15), 6, 20)
+    limit = theory.fixed_point(X)
+    near, far = theory.fixed_point(X, (0.0, 1 - 1e-7)), theory.fixed_point(X, (0.0, 0.5))
+    assert distance(near.w, limit.w) < 1e-10
+    assert distance(far.w, limit.w) > 1e-3
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), beta1=st.floats(0, 0.5), beta2=st.floats(0.5, 0.99))
+def test_on_scaled_rademacher_data_every_fixed_point_is_the_l2_direction(seed, beta1, beta2):
+    X = scaled_rademacher(np.random.default_rng(seed), 5, 24)
+    w = max_margin(X, 2).w
+    assert distance(theory.fixed_point(X).w, w) < 1e-10
+    assert distance(theory.fixed_point(X, (beta1, beta2)).w, w) < 1e-9
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), d=st.integers(2, 6))
+def test_a_sample_whose_signs_classify_the_others_better_takes_all_weight(seed, d):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(4, d))
+    s = np.sign(X[0])
+    X[1:] *= np.sign(X[1:] @ s)[:, None]
+    X[1:] *= (1.5 * np.abs(X[0]).sum() / (X[1:] @ s))[:, None]  # now x_i . sign(x_0) > ||x_0||_1
+    image, w = theory.dual_map(X, np.array([1.0, 0, 0, 0]))
+    assert np.allclose(image, [1, 0, 0, 0], atol=1e-10)
+    assert distance(w, s) < 1e-12
+    assert max_margin(X, np.inf).margin == pytest.approx(np.abs(X[0]).sum())
+
+
+def test_shifted_diagonal_loses_the_property_when_signs_are_flipped():
+    for flipped in (False, True):
+        found = theory.fixed_point(shifted_diagonal([1, 2, 4, 8], 0.1, flipped))
+        assert (found.c[0] > 1 - 1e-9) != flipped
+
+
+@pytest.mark.parametrize(("beta", "batch"), [(0.9, 1), (0.99, 2), (0.5, 5)])
+def test_bound_of_signum_measures_the_frozen_average(beta, batch):
+    rng = np.random.default_rng(16)
+    Z, p, n = rng.normal(size=(10, 7)), rng.uniform(0, 1, 10), 10 // batch
+    g = (p[:, None] * Z).reshape(n, batch, -1).mean(1)
+    weights = theory.memory_weights(np.array(beta), n) * (1 - beta) / (1 - beta**n)
+    eps, R = theory.signum_bound(Z, beta, batch)
+    assert np.abs(n * weights - 1).max() == pytest.approx(eps)
+    off = np.abs(weights @ g - g.mean(0)).sum(-1).max()
+    assert off <= eps * R * p.mean()
+    assert eps == pytest.approx((n - 1) * (1 - beta) / 2, rel=0.5) or beta < 0.9
+
+
+# --- the chapter --------------------------------------------------------------------------------------------------
+
+
+def test_data_are_separable_and_of_their_kind(params):
+    data = draw(params)
+    sizes = np.abs(data.Z[params.datasets :])
+    assert np.ptp(sizes, axis=-1).max() < 1e-12
+    assert np.allclose(data.r2(data.l2), 1)
+    assert np.allclose(data.rinf(data.linf), 1)
+    assert data.margins.min() > 0
+
+
+def test_verdicts_are_sound(params, results):
+    verdicts = chapter.verify(params, results)
+    assert verdicts.sound, str(verdicts)
+    assert {claim.id[:2] for claim in chapter.CLAIMS} == {f"C{k}" for k in range(1, 8)}
+
+
+def swapped_runs(results, **changes):
+    return {"runs": dataclasses.replace(results.runs, **changes)}
+
+
+@pytest.mark.parametrize(
+    ("claims", "broken"),
+    [
+        (["C1a", "C7b"], lambda r: swapped_runs(r, adam=r.runs.adam[::-1])),
+        (["C1b"], lambda r: {"epsilon": dataclasses.replace(r.epsilon, r2=r.epsilon.r2[:, :1].repeat(4, 1),
+                                                            rinf=r.epsilon.rinf[:, :1].repeat(4, 1))}),
+        (["C2", "C7a"], lambda r: swapped_runs(r, cyclic=(r.runs.full_batch,) * 3)),
+        (["C3"], lambda r: {"epoch_map": dataclasses.replace(r.epoch_map, error=r.epoch_map.error**2)}),
+        (["C4a", "C4b", "C4c", "C4e"], lambda r: {"fixed_points": dataclasses.replace(
+            r.fixed_points, proxy=r.fixed_points.proxy_once, spread=r.fixed_points.once, limit=r.fixed_points.l2,
+            own=r.fixed_points.limit)}),
+        (["C4d"], lambda r: {"sweep": dataclasses.replace(r.sweep, to_proxy=np.sqrt(r.sweep.to_proxy))}),
+        (["C5a", "C5b"], lambda r: {"reductions": dataclasses.replace(
+            r.reductions, rademacher=r.reductions.gaussian, first=r.reductions.first[::-1])}),
+        (["C6a"], lambda r: swapped_runs(r, signum=(*r.runs.signum[:-1], r.runs.sign_sgd))),
+        (["C6b", "C6c"], lambda r: {"memory": dataclasses.replace(r.memory, rinf=r.memory.rinf[::-1])}),
+        (["C7c"], lambda r: swapped_runs(r, signum=r.runs.adam)),
+    ],
+)  # fmt: skip
+def test_broken_runs_make_the_verdict_unsound(params, results, claims, broken):
+    verdicts = chapter.verify(params, dataclasses.replace(results, **broken(results)))
+    for claim in claims:
+        assert verdicts[claim].holds is False, claim
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beta1": 0.96}, "beta1: got 0.96, allowed: at most beta2 = 0.95"),
+        ({"d": 9}, "d: got 9, allowed: at least N = 10"),
+        ({"batch_sizes": [1, 3]}, "batch_sizes: got 3 in it, allowed: divisors of N = 10"),
+        ({"N": 1}, "N: got 1, allowed: an integer from 2 to 80"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused_in_one_line(options, message):
+    with pytest.raises(ParameterError) as error:
+        chapter.Parameters.resolve(**options)
+    assert str(error.value) == message
+
+
+def figures(results):
+    yield chapter.figure_glance(results.runs, results.fixed_points)
+    yield chapter.figure_margins(results.runs)
+    yield chapter.figure_epsilon(results.epsilon)
+    yield chapter.figure_epoch_map(results.epoch_map)
+    yield chapter.figure_fixed_point(results.fixed_points)
+    yield chapter.figure_sweep(results.sweep)
+    yield chapter.figure_batches(results.runs, results.fixed_points)
+    yield chapter.figure_reductions(results.reductions)
+    yield chapter.figure_memory(results.memory)
+    yield chapter.figure_scaling(results.scaling)
+    yield chapter.figure_images(results.images)
+
+
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        {"N": 2, "d": 2, "datasets": 1, "batch_sizes": [1], "images": 1, "map_sizes": [2], "epochs": 10, "steps": 10},
+        {"N": 12, "d": 12, "batch_sizes": [4], "eta0": 0.1, "decay": 0.0, "eta_signum": 0.1, "epsilons": [0.1]},
+        {"N": 24, "d": 60, "batch_sizes": [12], "beta1": 0.0, "beta2": 0.1, "decay": 1.0, "t0": 1.0, "datasets": 1},
+        {"beta1": 0.999, "beta2": 0.9999, "beta_signum": 0.0, "beta2_grid": [0.1, 0.9999], "deltas": [0.99, 1e-3]},
+        {"beta2_grid": [0.5, 0.5], "epsilons": [1e-300] * 2, "deltas": [0.5, 0.5], "datasets": 1},
+    ],
+)
+def test_extreme_parameters_run_to_the_end_without_warnings(extreme):
+    small = {"epochs": 30, "steps": 200, "datasets": 2, "map_sizes": [2, 3], "images": 1}
+    params = chapter.Parameters.resolve(device="cpu", **(small | extreme))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = chapter.run(params)
+        verdicts = chapter.verify(params, results)
+        drawn = list(figures(results))
+    assert len(verdicts.verdicts) == len(chapter.CLAIMS)
+    assert len(drawn) == 11
+    for curve in (*results.runs.cyclic, *results.runs.adam, *results.runs.signum, *results.runs.sgd):
+        assert np.isfinite(curve.last).all()
+
+
+def test_experiments_give_the_same_with_torch(params):
+    small = {"epochs": 20, "steps": 100, "datasets": 2, "map_sizes": [2], "images": 1, "batch_sizes": [1, 5]}
+    on_numpy, on_torch = (params.model_copy(update=small | {"device": device}) for device in ("cpu", "torch:cpu"))
+    for experiment in (chapter.runs, chapter.epsilon, chapter.epoch_map, chapter.fixed_points, chapter.sweep,
+                       chapter.reductions, chapter.memory, chapter.images):  # fmt: skip
+        for one, other in zip(leaves(experiment(on_numpy)), leaves(experiment(on_torch)), strict=True):
+            assert np.allclose(one, other, rtol=1e-6, atol=1e-8, equal_nan=True), experiment.__name__
+
+
+def leaves(result):
+    """All floating-point arrays of a result."""
+    if dataclasses.is_dataclass(result):
+        result = [getattr(result, field.name) for field in dataclasses.fields(result)]
+    if isinstance(result, tuple | list):
+        return [leaf for part in result for leaf in leaves(part)]
+    return [result] if isinstance(result, np.ndarray) and result.dtype.kind == "f" else []
+
+
+def test_same_seed_gives_the_same_numbers(params):
+    small = params.model_copy(update=SHORT)
+    assert np.array_equal(chapter.memory(small).rinf, chapter.memory(small).rinf)
+    assert not np.array_equal(draw(params).Z, draw(params.model_copy(update={"seed": 1})).Z)
+
+
+def test_data_of_a_batch_measures_each_dataset_by_its_own_margins():
+    Z = np.stack([gaussian(np.random.default_rng(k), 3, 6) for k in range(2)])
+    data = Data.of(Z)
+    assert np.allclose(data.r2(np.stack([data.l2, data.linf]))[0], 1)
+    assert (data.r2(data.linf) < 1).all()
