@@ -119,7 +119,7 @@ class _Reader(SphinxDirective):
         for row in rows:
             body += _row(row)
         group += [head, body]
-        table = nodes.table("", group, classes=[*classes.split(), "companion-table"])
+        table = nodes.table("", group, classes=[*classes.split(), "companion-table", "colwidths-given"])
         # On a narrow screen the table scrolls inside its container, not the page.
         return nodes.container("", table, classes=["companion-scroll"])
 
@@ -212,7 +212,7 @@ class ParametersTable(_Reader):
         ]
         return [
             self.table(
-                ["Parameter", "Meaning", "Allowed", "quick", "paper"], rows, "parameters-table", [18, 37, 21, 12, 12]
+                ["Parameter", "Meaning", "Allowed", "quick", "paper"], rows, "parameters-table", [20, 32, 20, 14, 14]
             )
         ]
 

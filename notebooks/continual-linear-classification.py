@@ -174,7 +174,7 @@ forgetting = chapter.forgetting(params)
 plotting.show(
     chapter.figure_forgetting(forgetting),
     alt="Left: forgetting against cycles on a symmetric log axis, positive for contradicting tasks and negative for aligned ones, "
-    "inside shaded bounds and on dashed lines constant over J squared. Right: saw-tooth of two contradicting tasks' losses; "
+    "inside dotted bounds and on dashed lines constant over J squared. Right: saw-tooth of two contradicting tasks' losses; "
     "each falls while its task trains and rises while the other does.",
     name="forgetting",
 )

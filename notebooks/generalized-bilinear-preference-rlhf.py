@@ -163,7 +163,7 @@ plotting.show(
 
 # %% [markdown]
 # The assumption of feature diversity is not decoration: an explorer confined to a plane leaves a part of $\Theta_\star$ unseen, and
-# the regret turns linear. How does regret depend on $\eta$? Earlier analyses of the KL case carried a factor $e^{9\eta}$.
+# the regret heads for linear growth. How does regret depend on $\eta$? Earlier analyses of the KL case carried a factor $e^{9\eta}$.
 
 # %%
 plotting.show(

@@ -170,7 +170,7 @@ import numpy as np
 for name, steps in zip(
     (*convergence.starts, "spectral start of coin flips"), convergence.steps_to_floor(), strict=True
 ):
-    print(f"{name:30s} median steps to 1.2 times the floor: {np.median(steps):.0f}")
+    print(f"{name:30s} median steps to 1.2 times the floor: {np.median(steps):g}")
 
 # %% [markdown]
 # Random starts do not fail here; they are slow to begin with. What the spectral start buys is most of the iterations, and

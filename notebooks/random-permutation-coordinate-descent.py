@@ -149,7 +149,7 @@ plotting.show(
 )
 
 # %% [markdown]
-# What to see: lines are closed forms, circles the operators. The dashed bound separates the methods everywhere. One
+# What to see: lines are closed forms (the fixed order's: an eigenvalue), circles the operators. The dashed bound separates the methods everywhere. One
 # fixed order is another matter: best of all for $n=3$, and hopeless for $n=100$.
 
 # %%
@@ -255,7 +255,8 @@ for row, n in enumerate(search.n):
 # What to see: no search passes the class, and the best matrices have off-diagonal entries of one absolute value: they
 # *are* the class, up to signs.
 #
-# It is tempting to prove the conjecture by averaging a matrix over relabellings, which leads into the class. The rate
+# It is tempting to prove the conjecture by averaging a matrix over relabellings, which leads to one of the two
+# permutation-invariant matrices. The rate
 # does not cooperate: averaging two relabelled, sign-flipped members keeps $\sigma$ and *lowers* the rate.
 
 # %%

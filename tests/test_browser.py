@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,31 @@ def test_all_mathematics_is_typeset(visit, document):
     formulas = page.locator("article .math").count()
     assert page.locator("article .math:has(mjx-container)").count() == formulas
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_displayed_formulas_fit_their_column_on_a_desktop(visit, document):
+    too_wide = visit(document).page.evaluate(
+        """() => [...document.querySelectorAll("article div.math")].flatMap((block) => {
+            const formula = block.querySelector("mjx-math"), number = block.querySelector(".eqno");
+            const room = block.getBoundingClientRect().width - (number ? number.getBoundingClientRect().width : 0);
+            const width = formula ? formula.getBoundingClientRect().width : 0;
+            return width > room ? [[block.id, Math.round(width), Math.round(room)]] : [];
+        })"""
+    )
+    assert too_wide == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_markup_is_left_raw(visit, document):
+    text = visit(document).page.evaluate(
+        """() => {
+            const article = document.querySelector("article").cloneNode(true);
+            article.querySelectorAll("pre, code, mjx-container, script").forEach((node) => node.remove());
+            return article.textContent;
+        }"""
+    )
+    assert re.findall(r"\{[a-z:]+\}`[^`]*`?|\$\$|```|:::", text) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

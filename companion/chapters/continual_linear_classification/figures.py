@@ -56,7 +56,7 @@ def figure_glance(plane: Plane, direction: Direction) -> Figure:
             piece = first[stage * plane.K : (stage + 1) * plane.K + 1]
             left.plot(*piece.T, color=color, lw=2.2, solid_capstyle="round", zorder=3)
     last = plane.path[1 + len(plane.x) * plane.K * 12 :]
-    left.plot(*last.T, color=CYCLIC, lw=1.0, zorder=2)
+    left.plot(*last.T, color=ALONE, lw=1.0, zorder=2)
     left.plot([0, 5.0 * plane.joint[0]], [0, 5.0 * plane.joint[1]], **THEORY, zorder=1)
     left.text(3.15, 0.22, "joint max margin", fontsize=8.5)
     for task, place in enumerate([(1.0, 2.28), (1.75, -1.95), (1.2, -0.3)]):
@@ -171,12 +171,12 @@ def figure_forgetting(result: Forgetting) -> Figure:
     fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.7), width_ratios=(1.15, 1))
     J = result.cycles
     for split, (name, color) in enumerate((("contradicting", PALETTE["red"]), ("aligned", PALETTE["green"]))):
-        left.fill_between(
-            J, result.lower[:, split], result.upper[:, split], color=color, alpha=0.13, lw=0, label=f"bounds, {name}"
-        )
         left.plot(J, result.four[:, split], color=color, label=name)
+        for bound in (result.lower, result.upper):
+            left.plot(J, bound[:, split], ":", color=color, lw=1.2)
         late = J >= 8
         left.plot(J[late], result.constant[split] / (J[late] - 1.0) ** 2, **THEORY)
+    left.plot([], [], ":", color=PALETTE["grey"], lw=1.2, label="bounds")
     left.plot([], [], **THEORY, label="constant / J²")
     left.set(
         xscale="log",
@@ -186,8 +186,7 @@ def figure_forgetting(result: Forgetting) -> Figure:
     )
     left.set_yscale("symlog", linthresh=1e-8)
     left.set_yticks([-1e1, -1e-3, -1e-7, 0, 1e-7, 1e-3, 1e1])
-    left.set_ylim(-1e6, 1e2)
-    left.legend(loc="lower right", fontsize=7.8)
+    left.legend(loc="upper right", fontsize=7.8)
     steps = np.arange(len(result.saw))
     for task in range(2):
         right.plot(steps, result.saw[:, task], color=TASK[task], label=f"loss of task {task + 1}")
@@ -227,15 +226,16 @@ def figure_constants(result: Constants) -> Figure:
     J = result.cycles - 1
     loss_error = np.abs(J[:, None] * result.loss / result.loss_constant - 1)
     error = np.abs(J[:, None] ** 2 * result.forgetting - result.forgetting_constant) / result.scale
-    for values, color, label in ((loss_error, CYCLIC, "J × loss"), (error, PALETTE["red"], "J² × forgetting")):
+    curves = ((loss_error, CYCLIC, ":", "J × loss"), (error, PALETTE["red"], "-.", "J² × forgetting"))
+    for values, color, style, label in curves:
         right.loglog(J, np.median(values, -1), color=color, label=f"{label}: median")
-        right.loglog(J, values.max(-1), ":", color=color, label=f"{label}: largest")
+        right.loglog(J, values.max(-1), style, color=color, lw=1.2, label=f"{label}: largest")
     middle = len(J) // 2
-    right.loglog(J, np.median(error, -1)[middle] * J[middle] / J, **THEORY, label="slope −1")
-    shown = J[[0, middle, -1]]
-    right.set_xticks(shown, labels=[f"{cycle:,}" for cycle in shown])
+    right.loglog(J, np.median(error, -1)[middle] * J[middle] / J, **THEORY, label="slope −1 (h = 1)")
+    ticks = [tick for tick in (m * 10**k for k in range(7) for m in (1, 3)) if 0.9 * J[0] < tick < 1.1 * J[-1]]
+    right.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
     right.minorticks_off()
-    right.set(xlabel="cycle J", ylabel="relative error", title="Both constants are approached like 1/J")
+    right.set(xlabel="cycle J", ylabel="relative error", title="The way to both constants")
     right.legend(loc="lower left", fontsize=7.8)
     return fig
 
@@ -278,11 +278,12 @@ def figure_angle(result: TwoTasks) -> Figure:
     """The constant of forgetting, and forgetting in the first cycle, against the angle between two tasks."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.0, 3.7), sharex=True)
     left.plot(*result.curve, **THEORY, label="−cos θ / cos²(θ/2)")
-    left.plot(result.angles, result.measured, "o", color=CYCLIC, alpha=0.6, ms=4)
+    spread = np.linspace(-1.5, 1.5, result.measured.shape[1])
+    left.plot(result.angles[:, None] + spread, result.measured, "o", color=CYCLIC, alpha=0.6, ms=4)
     left.plot([], [], "o", color=CYCLIC, label="measured, one dot per data set")
     left.set(ylabel="8ηK J² forgetting", title="Late: the sign turns at 90 degrees")
     left.legend(loc="upper left")
-    right.plot(result.angles, result.first, "o", color=PALETTE["orange"], alpha=0.6, ms=4)
+    right.plot(result.angles[:, None] + spread, result.first, "o", color=PALETTE["orange"], alpha=0.6, ms=4)
     right.set(ylabel="forgetting in the first cycle", title="Early: all examples have a say")
     for ax in (left, right):
         ax.axhline(0, color="#999999", lw=0.8)
@@ -297,14 +298,18 @@ def figure_clashing(result: Clashing) -> Figure:
     """Horizon-dependent steps on the left, constant steps on the right."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.9))
     h = result.horizons
-    left.loglog(h, result.gap.T, color=CYCLIC, lw=1.0, alpha=0.6)
-    left.loglog(h, result.predicted.T, **THEORY | {"linewidth": 0.7, "alpha": 0.7})
-    left.loglog(h, result.gap_largest.T, color=PALETTE["red"], lw=0.8, alpha=0.5)
-    handles = [Line2D([], [], color=CYCLIC, label="step ln J / (μKJ)"), Line2D([], [], **THEORY, label="theory")]
+    chosen = np.argsort(result.gap[:, -1])[[0, len(result.gap) // 2, -1]]  # best, middle and worst data set
+    left.loglog(h, result.gap[chosen].T, color=CYCLIC)
+    left.loglog(h, result.predicted[chosen].T, "o", color="black", mfc="none", ms=5)
+    left.loglog(h, np.median(result.gap_largest, 0), color=PALETTE["red"])
+    handles = [
+        Line2D([], [], color=CYCLIC, label="step ln J / (μKJ): three sets"),
+        Line2D([], [], color="black", mfc="none", marker="o", ls="", label="floor of that step, theory"),
+    ]
     if len(result.near):
         left.loglog(h, result.near.T, color=PALETTE["purple"], lw=1.2, ls="-.")
         handles.append(Line2D([], [], color=PALETTE["purple"], ls="-.", label="the same, nearly separable"))
-    handles.append(Line2D([], [], color=PALETTE["red"], label="largest step, constant"))
+    handles.append(Line2D([], [], color=PALETTE["red"], label="largest step, constant: median"))
     left.legend(handles=handles, loc="lower left")
     left.set(
         xlabel="horizon J (cycles)",

@@ -43,6 +43,7 @@ class Clashing:
     gap : excess joint loss at the horizon, ``(D, H)``
     predicted : the constant-step floor at that step, ``(D, H)``
     distance : to the joint minimizer over its norm, at the horizon, ``(D, H)``
+    distance_largest : the same with the largest step, ``(D, H)``
     gap_largest : excess loss at the same cycles with the constant step ``LARGEST_STEP``, ``(D, H)``
     near, near_curvature : excess loss of nearly separable data sets ``(D', H)``, and their curvature
     eta : constant steps, ``(E,)``
@@ -62,6 +63,7 @@ class Clashing:
     gap: np.ndarray
     predicted: np.ndarray
     distance: np.ndarray
+    distance_largest: np.ndarray
     gap_largest: np.ndarray
     near: np.ndarray
     near_curvature: np.ndarray
@@ -149,6 +151,7 @@ def clashing(params: Parameters) -> Clashing:
         gap=gap[at, :, each].T,
         predicted=floor[:, None] * (K * step) ** 2,
         distance=away[at, :, each].T,
+        distance_largest=away[at, :, H].T,
         gap_largest=gap[at, :, H].T,
         near=near_gap[at, :, each].T,
         near_curvature=near_curvature,

@@ -37,7 +37,6 @@ class Direction:
     loss : joint loss, ``(V, R, D)``
     q_angle, q_length : of the log-slope vector, to the joint classifier and over its norm, ``(V, D)``
     q_own : its angle to the first task's own max-margin direction, ``(V, D)``
-    q_nearest : its angle to the nearest of the tasks' own max-margin directions, ``(V, D)``
     correct : whether the last iterate classifies all examples correctly, ``(V, D)``
     individual : angles of the tasks' own max-margin directions to the joint one, ``(D, M)``
     mean : angle of the mean of all examples to the joint classifier, ``(D,)``
@@ -52,7 +51,6 @@ class Direction:
     q_angle: np.ndarray
     q_length: np.ndarray
     q_own: np.ndarray
-    q_nearest: np.ndarray
     correct: np.ndarray
     individual: np.ndarray
     mean: np.ndarray
@@ -108,7 +106,6 @@ def direction(params: Parameters) -> Direction:
         q_angle=theory.angle(q, data.w),
         q_length=np.linalg.norm(q, axis=-1) / np.linalg.norm(data.w, axis=-1),
         q_own=theory.angle(q, own[:, 0]),
-        q_nearest=theory.angle(q[:, :, None], own).min(-1),
         correct=(np.einsum("bmnd,vbd->vbmn", data.x, w[-1]) > 0).all((-2, -1)),
         individual=theory.angle(own, data.w[:, None]),
         mean=theory.angle(data.x.mean((1, 2)), data.w),
@@ -313,7 +310,7 @@ def forgetting(params: Parameters) -> Forgetting:
 
 @dataclass(frozen=True)
 class Constants:
-    """Loss and forgetting late in training against Theorem 4, over many planted data sets (all M together, D of them).
+    """Loss and forgetting late in training against the exact constants, over D planted data sets, all M together.
 
     Attributes
     ----------
@@ -392,7 +389,7 @@ class Orders:
     Attributes
     ----------
     orders : ``(6, 3)``
-    measured, predicted : J^2 times cycle-averaged forgetting and Theorem 4, ``(2 budgets, 6, D)``
+    measured, predicted : J^2 times cycle-averaged forgetting and its exact limit, ``(2 budgets, 6, D)``
     single : J^2 times the forgetting of task 0 alone, ``(2, 6, D)``
     scale : ``sum_m ||v_m||^2 / (2 eta M K_m)``, ``(2, 1, D)``
     """

@@ -240,7 +240,8 @@ CLAIMS = (
         "gap falls like 1/t, and the local exponent is small",
         criterion="r2_log > r2_sqrt and gap_slope < -0.75 and exponent < 0.35",
         reason="a gap of order 1/t has slope -1 and a regret of order √T has gap slope and exponent of one half in "
-        "absolute value; the thresholds lie half way",
+        "absolute value, a logarithm slope -1 and a local exponent of about a fifth at this horizon; thresholds half "
+        "way",
         measure=_logarithmic,
         control=Control("eta_huge = 10⁴, where the regularizer hardly counts and only the √T bound is left", _huge),
     ),
@@ -273,7 +274,8 @@ CLAIMS = (
         says="The constant is explicit: while t grows by its last factor of twenty, regret grows per unit of log t "
         "as (η/2) tr(I⁻¹Q) predicts",
         criterion="0.75 <= ratio <= 1.25",
-        reason="the leading order that the chapter derives; a quarter for the spread of an average over environments",
+        reason="the leading order that the chapter derives; a quarter for the spread of an average over environments; "
+        "refits at growing intervals g alone cost a factor (g−1)/log g",
         measure=_constant,
         control=Control("eta_huge = 10⁴: the horizon is far too short for the leading order", _constant_huge),
         stance="restated",
@@ -300,9 +302,9 @@ CLAIMS = (
         id="C5a",
         says="Low rank is exploited: at the largest d the nuclear norm estimates a matrix of rank 2 better than "
         "plain maximum likelihood, the more so the larger d, and the committed policy's gap is smaller",
-        criterion="error_ratio > 1.5 and growth > 1.3 and gap_ratio > 1.2",
+        criterion="error_ratio > 1.4 and growth > 1.3 and gap_ratio > 1.2",
         reason="ratios plain / nuclear of mean errors and of mean gaps, growth from the smallest d; a fit that knew "
-        "the rank would have √(d(d−1)/2 / (2d−3)) at most, 2.5 for d = 24, and the bias of the norm takes its share",
+        "the rank would have √(d(d−1)/2 / (2d−3)) asymptotically, 2.5 for d = 24, and the norm's bias takes its share",
         measure=_ranks(0),
         control=Control("Θ⋆ of full rank, where shrinking costs more than it saves", _ranks(1)),
     ),

@@ -285,7 +285,8 @@ class Commit:
     Attributes
     ----------
     lengths : exploration rounds of the gap study, ``(k,)``
-    gaps, gaps_huge : dual gap of the committed policy there, averaged over environments, at commit_eta and at eta_huge
+    eta, eta_huge : the two inverse regularization strengths
+    gaps, gaps_huge : dual gap of the committed policy there, averaged over environments, at the one and at the other
     explore : dual gap of the exploration policy, averaged
     horizons : ``(n,)``
     t0, regret : exploration rounds and regret of the schedules sqrt(T), T^(2/3) and constant, ``(3, n)``
@@ -296,6 +297,8 @@ class Commit:
     """
 
     lengths: np.ndarray
+    eta: float
+    eta_huge: float
     gaps: np.ndarray
     gaps_huge: np.ndarray
     explore: float
@@ -366,6 +369,8 @@ def commit(params: Parameters) -> Commit:
     first_last = torch.from_numpy(np.concatenate([k * count + np.arange(count) for k in (0, len(needed) - 1)]))
     return Commit(
         lengths=lengths,
+        eta=params.commit_eta,
+        eta_huge=params.eta_huge,
         gaps=gap[of_lengths],
         gaps_huge=committed_gap(params.eta_huge, of_lengths),
         explore=explore,

@@ -174,7 +174,7 @@ def figure_bounds(law: GapLaw) -> Figure:
     right.set_ylim(0.005, 20)
     right.set_xticks(range(len(names)), ["KL", "Tsallis", "$\\chi^2$", "mixed"])
     right.set_ylabel("largest dual gap / bound")
-    right.set_title("How tight is the bound with η?")
+    right.set_title("How tight are bounds with η?")
     right.legend(loc="upper left", fontsize=8, ncols=1)
     right.grid(axis="x", visible=False)
     return fig
@@ -210,6 +210,7 @@ def figure_greedy(run: Learning) -> Figure:
     right.set_title("The better law changes with η")
     low, high = right.get_ylim()
     right.set_ylim(low, high + 0.22 * (high - low))
+    right.set_yticks([tick for tick in right.get_yticks() if low <= tick <= 1])
     right.legend(loc="upper center", fontsize=8.5, ncols=2)
     return fig
 
@@ -268,8 +269,8 @@ def figure_commit(result: Commit) -> Figure:
     """The committed gap against the length of exploration, and regret against the horizon for three schedules."""
     fig, (left, right) = plotting.subplots(1, 2, size=(7.8, 3.5))
     x = result.lengths
-    left.loglog(x, result.gaps, "o-", color=COMMIT, label="moderate $\\eta$")
-    left.loglog(x, result.gaps_huge, "o-", color=RED, label="huge $\\eta$")
+    left.loglog(x, result.gaps, "o-", color=COMMIT, label=_label(result.eta))
+    left.loglog(x, result.gaps_huge, "o-", color=RED, label=_label(result.eta_huge))
     left.loglog(x, result.gaps[0] * 0.6 * (x / x[0]) ** -1.0, **plotting.THEORY, label="slopes $-1$, $-1/2$")
     left.loglog(x, result.gaps_huge[0] * 1.5 * (x / x[0]) ** -0.5, **plotting.THEORY)
     left.set(xlabel="exploration rounds $T_0$", ylabel="dual gap of the committed policy")
@@ -287,7 +288,9 @@ def figure_commit(result: Commit) -> Figure:
     late = result.greedy_t >= result.horizons[0]
     right.loglog(result.greedy_t[late], result.greedy[late], color=GREEDY, label="greedy sampling")
     guide = result.regret[0, 0] * 0.62 * (result.horizons / result.horizons[0]) ** 0.5
-    right.loglog(result.horizons, guide, **plotting.THEORY, label="slope 1/2")
+    right.loglog(result.horizons, guide, **plotting.THEORY, label="slopes 1/2, 2/3")
+    guide = result.regret[1, 0] * 0.62 * (result.horizons / result.horizons[0]) ** (2 / 3)
+    right.loglog(result.horizons, guide, **plotting.THEORY)
     right.set(xlabel="horizon $T$", ylabel="regret")
     right.set_ylim(result.greedy[late][0] / 1.6, result.regret.max() * 25)
     right.set_title("Regret of explore-then-commit")
@@ -300,8 +303,8 @@ def figure_ranks(result: Ranks) -> Figure:
     """Gains of the nuclear norm against the dimension for low and full rank, and singular values of the estimates."""
     fig, (left, middle, right) = plotting.subplots(1, 3, size=(8.2, 3.3), width_ratios=(1, 1, 1.15))
     for axis, values, title in (
-        (left, result.error, "error over nuclear's"),
-        (middle, result.gap, "gap over nuclear's"),
+        (left, result.error, "error / nuclear's"),
+        (middle, result.gap, "gap / nuclear's"),
     ):
         mean = values.mean(2)
         for rank, (name, color) in enumerate((("rank 2", GREEDY), ("rank $d$", RED))):
@@ -313,11 +316,11 @@ def figure_ranks(result: Ranks) -> Figure:
         axis.minorticks_off()
         axis.set_title(title)
     middle.legend(loc="upper left")
-    middle.set_ylim(0, None)
+    middle.set_ylim(0, 1.5 * middle.get_ylim()[1])
     index = np.arange(1, result.singular.shape[-1] + 1)
     for row, (name, color, marker) in enumerate((("nuclear", ORANGE, "o"), ("plain", GREY, "s"))):
         right.plot(index, result.singular[0, row], marker, color=color, ms=4, label=name)
-    right.plot(index, result.singular[0, 2], **plotting.THEORY, label="$\\Theta_\\star$, rank 2")
+    right.plot(index, result.singular[0, 2], "_", color="black", ms=8, label="$\\Theta_\\star$, rank 2")
     right.set(xlabel="index", ylim=(-0.03 * result.singular[0].max(), 1.15 * result.singular[0].max()))
     right.set_title(f"singular values, d = {result.d[-1]}")
     right.legend(loc="upper right")
@@ -344,7 +347,7 @@ def figure_simplex(result: Simplex) -> Figure:
         )
         for path, color in zip(policies, (ORANGE, GREEN, PURPLE), strict=False):
             line = path @ corners
-            axis.plot(line[:, 0], line[:, 1], "-", color=color, lw=1.3)
+            axis.plot(line[:, 0], line[:, 1], "-", color=color, lw=2.0)
             axis.plot(*line[-1], "o", color=color, ms=4)
         axis.plot(*(equilibrium @ corners), "*", color="black", ms=11)
         axis.plot(*(policies[0, 0] @ corners), "o", mfc="white", mec="black", ms=6)
@@ -367,4 +370,5 @@ def figure_simplex(result: Simplex) -> Figure:
 
 
 def _headline(fig: Figure, text: str) -> None:
-    fig.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    fig.get_layout_engine().set(rect=(0, 0, 1, 0.93))
+    fig.suptitle(text, x=0.01, y=0.985, ha="left", fontsize=10.5, fontweight="bold")

@@ -81,7 +81,7 @@ class Parameters(parameters.Parameters):
         max_length=8,
     )
     rank_rounds: int = parameter(
-        "exploration rounds T₀ of the rank study", quick=4000, paper=10_000, ge=100, le=10_000_000
+        "exploration rounds T₀ of the rank study", quick=4000, paper=20_000, ge=100, le=10_000_000
     )
     rank_environments: int = parameter("environments of each cell of the rank study", quick=5, paper=6, ge=1, le=100)
 

@@ -68,7 +68,7 @@ def _distances(ax: Axes, runs: Convergence, values: np.ndarray) -> None:
 
 def _error_m(ax: Axes, rates: Rates) -> None:
     names = ("learned metric", "rescaled start", "raw start")
-    colors = (METHOD["learned metric"], PALETTE["grey"], PALETTE["sky"])
+    colors = (METHOD["learned metric"], PALETTE["green"], PALETTE["sky"])
     for values, name, color in zip(rates.error_m, names, colors, strict=True):
         _band(ax, rates.sizes, values, color, name)
     mean = rates.error_m[0].mean(-1)
@@ -237,8 +237,9 @@ def figure_slack(transfer: Transfer) -> Figure:
         values = getattr(transfer, name)
         _band(ax, transfer.sizes, values, color, label)
         guide = 1.12 * values.mean(-1)[0] * (transfer.sizes / transfer.sizes[0]) ** power
-        ax.plot(transfer.sizes, guide, **THEORY, label="slopes −¼ and −½" if name == "root" else None)
+        ax.plot(transfer.sizes, guide, **THEORY)
     _band(ax, transfer.sizes, transfer.largest, PALETTE["grey"], "largest seen on a pair")
+    ax.plot([], [], **THEORY, label="slopes −¼ and −½")
     ax.set(xscale="log", yscale="log", xlabel="answers m", ylabel="slack per unit of ‖x − x′‖")
     ax.set_title("The factor's slack is the useful one")
     ax.legend(loc="lower left")
@@ -286,7 +287,7 @@ def figure_tradeoff(task: Downstream) -> Figure:
     axes[0].set_title("Fairness has a price")
     order = np.argsort(task.grid)
     for k, name in enumerate(METHODS):
-        if name in ("Euclidean metric", "random metric", "learned metric"):
+        if name != "true metric":
             values = task.excess[k].mean(-1)[order]
             axes[1].loglog(
                 task.grid[order], np.maximum(values, 1e-7), f"{MARK[name]}-", color=COLOR[name], label=LABEL[name]

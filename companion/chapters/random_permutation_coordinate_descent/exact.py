@@ -66,9 +66,13 @@ class Curves:
     rcd_points: np.ndarray
 
 
+# For curves over sigma: logarithmic, and dense where they turn up.
+_SIGMA = np.union1d(np.geomspace(1e-3, 0.5, 60), np.linspace(0.5, 0.98, 49))
+
+
 def curves(params: Parameters) -> Curves:
     """The three rates and the fixed order's for a small, a middle and a large dimension."""
-    dimensions, sigma = np.array([3, 6, 100]), np.geomspace(1e-3, 0.95, 60)
+    dimensions, sigma = np.array([3, 6, 100]), _SIGMA[_SIGMA <= 0.95]
     points = np.array([0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
     rpcd_points, rcd_points = np.full((2, len(dimensions), len(points)), np.nan)
     for row, n in enumerate(dimensions[:2]):
@@ -137,7 +141,7 @@ class Speedup:
 def speedup(params: Parameters) -> Speedup:
     """The ratio of log-rates over dimension and sigma."""
     n = np.unique(np.geomspace(2, 1000, 60).round().astype(int))
-    sigma = np.geomspace(1e-3, 0.98, 80)
+    sigma = _SIGMA
     ratio = np.stack([np.log(rpcd_rate(k, sigma)) / (k * np.log(rcd_rate(k, sigma))) for k in n])
     return Speedup(n, sigma, ratio)
 

@@ -60,7 +60,6 @@ def figure_speedup(result: Speedup) -> Figure:
     fig, axes = plotting.subplots(1, 2, size=(9.2, 3.8), width_ratios=(1.15, 1))
     mesh = axes[0].pcolormesh(result.sigma, result.n, result.ratio, shading="nearest", vmin=1, vmax=3)
     bar = fig.colorbar(mesh, ax=axes[0], extend="max")
-    bar.set_label("$\\log\\rho_{RPCD}\\,/\\,\\log\\rho_{RCD}^{\\,n}$")
     lines = axes[0].contour(result.sigma, result.n, result.ratio, levels=[1.05, 1.1, 1.25, 1.5, 2], colors="white",
                             linewidths=0.9)  # fmt: skip
     bar.add_lines(lines)
@@ -215,7 +214,8 @@ def figure_trajectories(result: Trajectories) -> Figure:
         ax.fill_between(epochs, np.maximum(result.low[row], _TINY), np.maximum(result.high[row], _TINY),
                         color=METHOD[name], alpha=0.15, linewidth=0)  # fmt: skip
         ax.plot(epochs, np.maximum(result.mean[row], _TINY), "o", color=METHOD[name], label=f"{name}, mean of the runs")
-        ax.plot(epochs, np.maximum(result.exact[row], _TINY), **THEORY, label="exact" if row == 0 else None)
+        ax.plot(epochs, np.maximum(result.exact[row], _TINY), **THEORY, zorder=3)
+    ax.plot([], [], **THEORY, label="exact")
     reference = np.maximum(result.exact[1, FIRST], _TINY) * result.bound ** (epochs - FIRST)
     ax.plot(epochs[FIRST:], reference[FIRST:], color="black", linewidth=0.9, linestyle=":", label="slope $B$")
     ax.set(yscale="log", xlabel="epochs $K$", ylabel="$E\\,\\|x_K\\|^2$",
