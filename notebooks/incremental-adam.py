@@ -50,7 +50,7 @@ import inspect
 
 from companion import plotting
 from companion.chapters import incremental_adam as chapter
-from companion.chapters.incremental_adam import theory
+from companion.chapters.incremental_adam import limits, theory
 from companion.chapters.incremental_adam.incremental import incremental
 
 params = chapter.Parameters.resolve(
@@ -196,6 +196,22 @@ print("largest difference between six starts:", f"{found.spread.max():.0e}")
 print(inspect.getsource(theory.dual_map_at))
 
 # %% [markdown]
+# Is there only one fixed point? On Gaussian data every start leads to the same. On the two
+# samples $x_1=(2,4,2,6)$ and $x_2=(6,3,2,2)$ there are three, two of which attract.
+
+# %%
+for start, weights in zip(limits.TWO_STARTS, found.two_c, strict=True):
+    print(f"weights {start} lead the dual map to [{weights[0]:.4f} {weights[1]:.4f}]")
+print(
+    "1 - cos of incremental Adam from these starts to their own fixed points:", [f"{x:.0e}" for x in found.starts_own]
+)
+print(f"1 - cos of its two ends: {found.starts_apart:.1e}; of two ends on Gaussian data: {found.again_apart.max():.0e}")
+
+# %% [markdown]
+# What to see: incremental Adam goes where the dual map goes from the same proportions. Where there are several fixed
+# points, the start decides between them.
+
+# %% [markdown]
 # ## How fast the limit becomes AdamProxy's
 #
 # Weights $\beta_2^{(i-j)\bmod N}$ deviate from one in proportion to $1-\beta_2$, directions do the same, and $1-\cos$ is
@@ -220,8 +236,8 @@ scaling = chapter.scaling(params)
 plotting.show(
     chapter.figure_scaling(scaling),
     alt="Left: colour map of the distance between the limit direction and AdamProxy's over the number of samples and one "
-    "minus beta2. Right: all values fall close to one dashed line when drawn over the square root of N times one minus "
-    "beta2.",
+    "minus beta2. Right: all values fall within a factor of about two of one dashed line when drawn over the square "
+    "root of N times one minus beta2.",
     name="scaling",
 )
 

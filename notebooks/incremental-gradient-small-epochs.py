@@ -88,8 +88,10 @@ print(inspect.getsource(second_moment_superoperator))
 # $\mathrm{diag}(\mu,\mu K,L)$. A step below $1/(\mu nK)$ cannot travel along the flat direction in $nK$ steps. A larger
 # one lets half a pass push the middle coordinate away and the other half push it back. With $c=\eta\mu nK$ the gap is
 #
-# $$\frac{G^2}{\mu K}\cdot\tfrac12\bigl(\tanh^2(c/4)+e^{-2c}\bigr)\quad\text{for IGD},\qquad
-# \frac{G^2}{\mu K}\Bigl(\frac c{4n}+\tfrac12e^{-2c}\Bigr)\quad\text{for SGD with replacement.}$$
+# $$\begin{aligned}
+# \frac{G^2}{\mu K}\cdot\tfrac12\bigl(\tanh^2(c/4)+e^{-2c}\bigr)&\quad\text{for IGD},\\
+# \frac{G^2}{\mu K}\Bigl(\frac c{4n}+\tfrac12e^{-2c}\Bigr)&\quad\text{for SGD with replacement.}
+# \end{aligned}$$
 
 # %%
 step_dilemma = chapter.step_dilemma(params)

@@ -11,6 +11,7 @@ from companion.analysis.max_margin import max_margin, weighted_svm
 from companion.chapters import incremental_adam as chapter
 from companion.chapters.incremental_adam import theory
 from companion.chapters.incremental_adam.incremental import incremental
+from companion.chapters.incremental_adam.limits import TWO_SAMPLES, TWO_STARTS, weights_for
 from companion.chapters.incremental_adam.setting import (
     Data,
     distance,
@@ -42,10 +43,10 @@ def eta_at(t, eta0=0.01, t0=1000.0, decay=0.5):
     return eta0 * (1 + t / t0) ** -decay
 
 
-def plain(Z, rule, index, eta, beta1=0.9, beta2=0.95, eps=0.0, dtype=np.longdouble):
+def plain(Z, rule, index, eta, beta1=0.9, beta2=0.95, eps=0.0, dtype=np.longdouble, start=0.0):
     """One run as the formulas say it, with gradients as they are: extended precision reaches margins of thousands."""
     Z = Z.astype(dtype)
-    w, m, v = (np.zeros(Z.shape[1], dtype=dtype) for _ in range(3))
+    w, m, v = (np.full(Z.shape[1], value, dtype=dtype) for value in (start, 0, 0))
     one, beta1, beta2 = dtype(1), dtype(beta1), dtype(beta2)
     for t, samples in enumerate(index):
         x = Z[samples]
@@ -69,6 +70,21 @@ def test_scale_free_state_equals_the_plain_rule(rule, batch):
     for run, eta0 in enumerate((0.01, 0.03)):
         twin = plain(Z[run], rule, index, lambda t, eta0=eta0: eta_at(t, eta0), 0.8, 0.9, dtype=np.float64)
         assert np.allclose(path.last[run], twin, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("rule", ["adam", "signum"])
+@pytest.mark.parametrize("far", [1.0, 10.0])
+def test_runs_may_start_anywhere(rule, far):
+    Z = np.random.default_rng(18).normal(size=(2, 4, 6))
+    start = far * np.random.default_rng(19).normal(size=(2, 6))
+    path = incremental(Z, rule, epochs=60, beta1=0.8, beta2=0.9, start=start, keep=[0, 60])
+    assert np.array_equal(path.w[0], start)
+    index = [[i] for _ in range(60) for i in range(4)]
+    for run in range(2):
+        twin = plain(Z[run], rule, index, eta_at, 0.8, 0.9, dtype=np.float64, start=start[run])
+        assert np.allclose(path.last[run], twin, rtol=1e-9, atol=1e-11)
+    zero = incremental(Z, rule, epochs=3, beta1=0.8, beta2=0.9)
+    assert np.array_equal(incremental(Z, rule, epochs=3, beta1=0.8, beta2=0.9, start=np.zeros(6)).w, zero.w)
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 10_000, reason="needs long doubles with a wider exponent")
@@ -153,6 +169,7 @@ def test_random_orders_visit_what_they_say():
         ({"rule": "lion"}, "rule: got 'lion', allowed: adam, signum, sgd"),
         ({"order": "sorted"}, "order: got 'sorted', allowed"),
         ({"order": "reshuffled"}, "rng: got None"),
+        ({"start": np.full(5, -40.0)}, "start: got a margin of -200, allowed: at least -100"),
     ],
 )
 def test_bad_options_of_the_engine_are_refused_in_one_line(options, message):
@@ -267,6 +284,25 @@ def test_own_fixed_point_tends_to_adam_proxys_and_does_not_start_there():
     assert distance(far.w, limit.w) > 1e-3
 
 
+def test_two_samples_have_two_attracting_fixed_points_and_one_between():
+    X, found = TWO_SAMPLES, [theory.fixed_point(TWO_SAMPLES, start=c) for c in TWO_STARTS]
+    for point in found:
+        assert np.abs(theory.dual_map(X, point.c)[0] - point.c).max() < 1e-11
+    assert np.allclose(found[0].c, [0, 1], atol=1e-12)
+    assert 0.8 < found[1].c[0] < 0.9
+    assert distance(found[0].w, max_margin(X, np.inf).w) < 1e-12
+    assert distance(found[0].w, found[1].w) > 0.003
+    moved = [theory.dual_map(X, np.array([c, 1 - c]))[0][0] - c for c in (0.7, 0.8, 0.9)]
+    assert np.sign(moved).tolist() == [-1, 1, -1]  # so there is one more between 0.7 and 0.8, which repels
+
+
+def test_start_has_gradients_in_the_proportions_asked_for():
+    Z = gaussian(np.random.default_rng(17), 5, 8)
+    c = np.array([0.4, 0.3, 0.2, 0.1, 0.0])
+    z = Z @ weights_for(Z[None], c[None])[0]
+    assert np.allclose(1 / (1 + np.exp(z)), np.maximum(c, 1e-6) / 2)
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), beta1=st.floats(0, 0.5), beta2=st.floats(0.5, 0.99))
 def test_on_scaled_rademacher_data_every_fixed_point_is_the_l2_direction(seed, beta1, beta2):
@@ -324,7 +360,7 @@ def test_data_are_separable_and_of_their_kind(params):
 def test_verdicts_are_sound(params, results):
     verdicts = chapter.verify(params, results)
     assert verdicts.sound, str(verdicts)
-    assert {claim.id[:2] for claim in chapter.CLAIMS} == {f"C{k}" for k in range(1, 8)}
+    assert {claim.id[:2] for claim in chapter.CLAIMS} == {f"C{k}" for k in range(1, 9)}
 
 
 def swapped_runs(results, **changes):
@@ -340,14 +376,18 @@ def swapped_runs(results, **changes):
         (["C2", "C7a"], lambda r: swapped_runs(r, cyclic=(r.runs.full_batch,) * 3)),
         (["C3"], lambda r: {"epoch_map": dataclasses.replace(r.epoch_map, error=r.epoch_map.error**2)}),
         (["C4a", "C4b", "C4c", "C4e"], lambda r: {"fixed_points": dataclasses.replace(
-            r.fixed_points, proxy=r.fixed_points.proxy_once, spread=r.fixed_points.once, limit=r.fixed_points.l2,
-            own=r.fixed_points.limit)}),
+            r.fixed_points, proxy=r.fixed_points.proxy_once, spread=np.ptp(r.fixed_points.two_c, axis=0),
+            limit=r.fixed_points.l2, own=r.fixed_points.limit)}),
+        (["C4f"], lambda r: {"fixed_points": dataclasses.replace(
+            r.fixed_points, starts_own=r.fixed_points.starts_own + r.fixed_points.starts_apart)}),
+        (["C4f"], lambda r: {"fixed_points": dataclasses.replace(r.fixed_points, starts_apart=0.0)}),
         (["C4d"], lambda r: {"sweep": dataclasses.replace(r.sweep, to_proxy=np.sqrt(r.sweep.to_proxy))}),
         (["C5a", "C5b"], lambda r: {"reductions": dataclasses.replace(
             r.reductions, rademacher=r.reductions.gaussian, first=r.reductions.first[::-1])}),
         (["C6a"], lambda r: swapped_runs(r, signum=(*r.runs.signum[:-1], r.runs.sign_sgd))),
         (["C6b", "C6c"], lambda r: {"memory": dataclasses.replace(r.memory, rinf=r.memory.rinf[::-1])}),
         (["C7c"], lambda r: swapped_runs(r, signum=r.runs.adam)),
+        (["C8"], lambda r: {"images": dataclasses.replace(r.images, prediction=r.images.full)}),
     ],
 )  # fmt: skip
 def test_broken_runs_make_the_verdict_unsound(params, results, claims, broken):

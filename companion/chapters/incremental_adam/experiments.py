@@ -286,12 +286,15 @@ class Memory:
     eta : first steps, from small to large, ``(3,)``
     rinf : ``(3, B, datasets)``
     bound : ``1 - 2 epsilon(beta) R / gamma_inf``, ``(B, datasets)``
+    grid, grid_bound : the bound on a fine grid of momenta, ``(G,)`` and ``(G, datasets)``
     """
 
     beta: np.ndarray
     eta: np.ndarray
     rinf: np.ndarray
     bound: np.ndarray
+    grid: np.ndarray
+    grid_bound: np.ndarray
 
 
 BETAS_SIGNUM = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.995, 0.999)
@@ -307,12 +310,14 @@ def memory(params: Parameters) -> Memory:
         np.tile(data.Z, (len(eta) * B, 1, 1)), "signum", epochs=params.epochs, t0=params.t0, decay=params.decay,
         beta1=np.tile(np.repeat(BETAS_SIGNUM, D), len(eta)), eta0=np.repeat(eta, B * D), device=params.device,
     )  # fmt: skip
-    bound = []
-    for beta in BETAS_SIGNUM:
-        terms = [theory.signum_bound(Z, beta) for Z in data.Z]
-        bound.append([1 - 2 * eps * R / gamma for (eps, R), gamma in zip(terms, data.margins[1], strict=True)])
+
+    def bound(betas: np.ndarray) -> np.ndarray:
+        terms = np.array([[theory.signum_bound(Z, beta) for Z in data.Z] for beta in betas])
+        return 1 - 2 * terms[..., 0] * terms[..., 1] / data.margins[1]
+
+    beta, grid = np.array(BETAS_SIGNUM), 1 - np.geomspace(1, 1 - BETAS_SIGNUM[-1], 100)
     rinf = data.rinf(path.last.reshape(len(eta), B, D, -1))
-    return Memory(np.array(BETAS_SIGNUM), eta, rinf, np.array(bound))
+    return Memory(beta, eta, rinf, bound(beta), grid, bound(grid))
 
 
 # --- images -------------------------------------------------------------------------------------------------------

@@ -28,10 +28,10 @@ def figure_glance(runs: Runs, found: FixedPoints) -> Figure:
     """Every rule's path in the plane of the two normalized margins, mean over the datasets, one panel for each kind."""
     fig, axes = plotting.subplots(1, 2, size=(9.2, 4.5))
     curves = [
-        ("Adam, full batch", runs.full_batch, METHOD["Adam"]),
-        ("Adam, one sample a step", runs.cyclic[0], METHOD["incremental Adam"]),
-        ("Signum, one sample a step", runs.signum[0], METHOD["Signum"]),
-        ("SGD, one sample a step", runs.sgd[0], METHOD["SGD"]),
+        ("Adam, full batch", runs.full_batch, METHOD["Adam"], "-"),
+        ("Adam, one sample a step", runs.cyclic[0], METHOD["incremental Adam"], "-"),
+        ("Signum, one sample a step", runs.signum[0], METHOD["Signum"], "-"),
+        ("SGD, one sample a step", runs.sgd[0], METHOD["SGD"], (0, (2.2, 1.4))),  # seen where it lies on Adam's path
     ]
     titles = (
         "Gaussian: Adam's limit\ndepends on the batch size",
@@ -39,10 +39,11 @@ def figure_glance(runs: Runs, found: FixedPoints) -> Figure:
     )
     data = runs.data
     for kind, (ax, rows, title) in enumerate(zip(axes, runs.kinds, titles, strict=True)):
-        for name, curve, colour in curves:
+        for name, curve, colour, style in curves:
             x, y = curve.r2[:, rows], curve.rinf[:, rows]
             ax.plot(x, y, color=colour, linewidth=0.6, alpha=0.25)
-            ax.plot(x.mean(1), y.mean(1), color=colour, linewidth=2.4, label=name if kind == 0 else None)
+            label = name if kind == 0 else None
+            ax.plot(x.mean(1), y.mean(1), linestyle=style, color=colour, linewidth=2.4, label=label)
             ax.plot(x[-1].mean(), y[-1].mean(), "o", color=colour, markersize=6)
         ends = {
             "$\\ell_2$": (1.0, data.rinf(data.l2)[rows].mean()),
@@ -64,6 +65,8 @@ def _between(ax, runs: Runs, found: FixedPoints) -> None:
     predicted = [found.w, *found.batch_w]
     ax.plot([found.data.r2(w).mean() for w in predicted], [found.data.rinf(w).mean() for w in predicted], "x--",
             color="black", linewidth=1.2, markersize=7, zorder=5, label="dual fixed points")  # fmt: skip
+    single = (found.data.r2(found.w).mean(), found.data.rinf(found.w).mean())
+    ax.annotate("batch 1", single, (-4, -15), textcoords="offset points", fontsize=8.5)
     rows = runs.kinds[0]
     for place, batch in enumerate(found.batches):
         end = runs.adam[runs.batches.index(batch)]
@@ -95,6 +98,12 @@ def figure_margins(runs: Runs) -> Figure:
     return fig
 
 
+def _power(number: float) -> str:
+    """A number as a power of ten, times a digit if need be, e.g. ``10^{-8}``."""
+    digit, exponent = f"{number:.0e}".split("e")
+    return ("" if digit == "1" else f"{digit}\\cdot") + f"10^{{{int(exponent)}}}"
+
+
 @plotting.style()
 def figure_epsilon(result: Epsilon) -> Figure:
     """Both normalized margins of full-batch Adam over the steps, for several epsilons."""
@@ -104,7 +113,7 @@ def figure_epsilon(result: Epsilon) -> Figure:
         *(PALETTE[name] for name in ("sky", "blue", "purple", "green", "grey", "red", "yellow", "black")),
     ]
     for k, eps in enumerate(result.epsilons):
-        label = "$\\epsilon=0$" if eps == 0 else f"$\\epsilon=${eps:.0e}"
+        label = "$\\epsilon=0$" if eps == 0 else f"$\\epsilon={_power(eps)}$"
         for ax, values in zip(axes, (result.rinf, result.r2), strict=True):
             curve = values[:, k].mean(-1)
             ax.plot(result.steps, curve, color=colours[k], label=label if ax is axes[0] else None, linewidth=2)
@@ -181,8 +190,6 @@ def figure_sweep(result: Sweep) -> Figure:
         ax.plot(gap, np.maximum(values, _FLOOR), marker, color=colour, alpha=0.3, markersize=3.5)
         ax.plot(gap, values.mean(1), marker + "-", color=colour, label=name, markersize=6)
     ax.plot(1 - result.grid, result.predicted.mean(1), **THEORY, label="fixed points alone")
-    ax.plot(gap, result.to_proxy[-1].mean() * (gap / gap[-1]) ** 2, color=PALETTE["red"], linewidth=1, linestyle=":",
-            label="slope 2")  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="$1-\\beta_2$", ylabel="$1-\\cos$ of the epoch map's end …",
            title="The limit tends to AdamProxy's like $(1-\\beta_2)^2$")  # fmt: skip
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -244,8 +251,7 @@ def figure_memory(result: Memory) -> Figure:
     for rinf, eta, colour in zip(result.rinf, result.eta, colours, strict=True):
         ax.plot(gap, rinf, color=colour, linewidth=0.6, alpha=0.3)
         ax.plot(gap, rinf.mean(1), "o-", color=colour, label=f"$\\eta_0={eta:g}$")
-    fine = result.bound.mean(1)
-    ax.plot(gap, fine, **THEORY, label="$1-2\\varepsilon(\\beta)R/\\gamma_\\infty$")
+    ax.plot(1 - result.grid, result.grid_bound.mean(1), **THEORY, label="$1-2\\varepsilon(\\beta)R/\\gamma_\\infty$")
     ax.set(xscale="log", xlabel="$1-\\beta$", ylabel="$r_\\infty$ of Signum, one sample a step", ylim=(-0.05, 1.05),
            title="β close to 1, and steps small against 1 − β")  # fmt: skip
     ax.invert_xaxis()
@@ -272,12 +278,11 @@ def figure_scaling(result: Scaling) -> Figure:
     for N, row, colour in zip(result.N, values, colours, strict=False):
         ax.plot(np.sqrt(N) * result.gap, row, "o", color=colour, label=f"$N={N}$")
     x = np.sqrt(np.geomspace(result.N.min(), result.N.max(), 2)) * result.gap[[0, -1]]
-    ax.plot(x, x**2 / 32, **THEORY, label="$N(1-\\beta_2)^2/32$")
+    ax.plot(x, x**2 / 48, **THEORY, label="$N(1-\\beta_2)^2/48$")
     ax.set(
         xscale="log",
         yscale="log",
         xlabel="$\\sqrt{N}(1-\\beta_2)$",
-        ylabel="$1-\\cos$",
         title="It is √N (1 − β₂) that counts",
     )
     ax.legend(loc="upper left", fontsize=8)

@@ -23,6 +23,9 @@ RULES, ORDERS = ("adam", "signum", "sgd"), ("cyclic", "reshuffled", "replacement
 # one smaller than all others by exp(300) is lost in any moment, and in the sign of a single one only its sign counts.
 _LARGEST_STATE, _LEAST_GRADIENT, _LARGEST_GRADIENT = 70.0, -300.0, 150.0
 
+# Below a margin of zero gradients no longer grow, while exp(-ref) does: much lower ones would be cut.
+_LEAST_MARGIN = -100.0
+
 # Where all gradients so far have been zero, m / sqrt(v) is 0 / 0: the coordinate stays where it is.
 _TINY = 1e-300
 
@@ -59,11 +62,12 @@ def incremental(
     beta1: float | np.ndarray = 0.9,
     beta2: float | np.ndarray = 0.95,
     eps: float | np.ndarray = 0.0,
+    start: np.ndarray | None = None,
     keep: Sequence[int] | None = None,
     rng: np.random.Generator | None = None,
     device: str = "cpu",
 ) -> Path:
-    """Run ``rule`` on logistic regression from zero, for a batch of datasets and settings at once.
+    """Run ``rule`` on logistic regression, for a batch of datasets and settings at once.
 
     With the gradient ``g`` of the mean loss of the step's samples and the step ``eta = eta0 (1 + t / t0)^-decay``::
 
@@ -82,6 +86,7 @@ def incremental(
     order : how samples follow each other, for all runs or one for each of them
     eta0, t0, decay : the step size; ``t`` counts steps
     beta1, beta2, eps : one number, or one for each run; ``beta1`` is Signum's momentum
+    start : initial weights, ``(runs, d)`` or ``(d,)``; zero by default. Margins have to be at least -100
     keep : epochs after which the iterates are kept; the last by default
     rng : for random orders
     device : with ``"cpu"`` the arrays are numpy's, which is faster for small ones; with another they are torch's
@@ -89,7 +94,8 @@ def incremental(
     Raises
     ------
     ValueError
-        If ``beta1 > beta2`` for Adam, a rate is outside [0, 1), or the batch size does not divide ``N``.
+        If ``beta1 > beta2`` for Adam, a rate is outside [0, 1), the batch size does not divide ``N``, or a margin of
+        ``start`` is below -100.
     """
     Z = np.asarray(Z, dtype=float)
     runs, N, d = Z.shape
@@ -101,6 +107,10 @@ def incremental(
     check_rates(beta1, beta2 if rule == "adam" else None)
     keep = sorted({epochs} if keep is None else {int(k) for k in keep if 0 <= k <= epochs})
     samples = _Samples(order, runs, N, batch_size, rng)
+    first = np.array(np.broadcast_to(0.0 if start is None else np.asarray(start, dtype=float), (runs, d)))
+    lowest = np.einsum("rnd,rd->rn", Z, first).min()
+    if not lowest >= _LEAST_MARGIN:
+        raise ValueError(f"start: got a margin of {lowest:g}, allowed: at least {_LEAST_MARGIN:g}")
 
     xp, put, get = arrays(device)
     X, b1, b2 = put(Z), put(beta1), put(beta2)
@@ -108,10 +118,10 @@ def incremental(
     unit = put(eta0 * (1 - beta1) / np.sqrt(1 - beta2) if rule == "adam" else eta0)
     log_eps = np.log(eps / np.sqrt(1 - beta2), out=np.full((runs, 1), -np.inf), where=eps > 0)
     log_eps = put(log_eps) if rule == "adam" and (eps > 0).any() else None
-    w, m, v = (put(np.zeros((runs, d))) for _ in range(3))
+    w, m, v = put(first), put(np.zeros((runs, d))), put(np.zeros((runs, d)))
     ref, floor, t, kept = put(np.zeros((runs, 1))), _TINY, 0, []
     if 0 in keep:
-        kept.append(np.zeros((runs, d)))
+        kept.append(get(w))
     for epoch in range(1, epochs + 1):
         margins = xp.matmul(X, w[:, :, None])[:, :, 0]
         least = xp.amin(margins, 1)[:, None]
