@@ -212,7 +212,7 @@ class ParametersTable(_Reader):
         ]
         return [
             self.table(
-                ["Parameter", "Meaning", "Allowed", "quick", "paper"], rows, "parameters-table", [20, 32, 20, 14, 14]
+                ["Parameter", "Meaning", "Allowed", "quick", "paper"], rows, "parameters-table", [23, 30, 19, 14, 14]
             )
         ]
 

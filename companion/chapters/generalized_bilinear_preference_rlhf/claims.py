@@ -250,7 +250,7 @@ CLAIMS = (
         says="Feature diversity is what makes greedy sampling learn: with an explorer whose features span the "
         "space the local exponent of its regret is small",
         criterion="exponent < 0.35",
-        reason="as in C3a",
+        reason="as in C3a: half way from a logarithm's local exponent to that of √T",
         measure=_exponent("regret"),
         control=Control(
             "C_min = 0: the explorer's features lie in a plane, and Θ⋆ has mass outside", _exponent("starved")
