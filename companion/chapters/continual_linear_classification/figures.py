@@ -1,7 +1,5 @@
 """The chapter's figures, each drawn from one experiment's result."""
 
-import functools
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -25,24 +23,13 @@ ALONE, JOINT = METHOD["GD"], PALETTE["black"]
 TASK = [PALETTE["red"], PALETTE["green"], PALETTE["sky"]]
 
 
-def _styled(draw):
-    """Run a figure function with the book's settings."""
-
-    @functools.wraps(draw)
-    def styled(*results):
-        with plotting.style():
-            return draw(*results)
-
-    return styled
-
-
 def _band(ax, x, y, color, label, style="-"):
     """Mean over data sets, ``(R, D)``, and the range around it."""
     ax.plot(x, y.mean(-1), style, color=color, label=label)
     ax.fill_between(x, y.min(-1), y.max(-1), color=color, alpha=0.15, lw=0)
 
 
-@_styled
+@plotting.style()
 def figure_glance(plane: Plane, direction: Direction) -> Figure:
     """The toy's zig-zag, and the angle to the joint direction over the cycles."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 4.0), width_ratios=(1.05, 1))
@@ -90,7 +77,7 @@ def figure_glance(plane: Plane, direction: Direction) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_slopes(result: Direction) -> Figure:
     """Angle of the log-slope vector, or of a limit, to the joint classifier, one dot per data set."""
     fig, ax = plotting.subplots(size=(7.6, 3.6))
@@ -119,7 +106,7 @@ def figure_slopes(result: Direction) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_residual(result: Direction) -> Figure:
     """The bounded residual, and the multipliers that the run reveals."""
     fig, (left, right) = plotting.subplots(1, 2, size=(8.8, 3.4))
@@ -145,7 +132,7 @@ def figure_residual(result: Direction) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_steps(result: StepSizes) -> Figure:
     """Loss against the amount of gradient flow, for the theorems' step sizes and larger ones."""
     fig, ax = plotting.subplots(size=(7.2, 3.8))
@@ -165,7 +152,7 @@ def figure_steps(result: StepSizes) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_forgetting(result: Forgetting) -> Figure:
     """Forgetting of the four points in both splits with its bounds, and the saw-tooth of the tasks' losses."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.7), width_ratios=(1.15, 1))
@@ -201,7 +188,7 @@ def figure_forgetting(result: Forgetting) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_constants(result: Constants) -> Figure:
     """Measured constants of forgetting against the closed form, and the approach to both constants."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.0, 3.8))
@@ -240,7 +227,7 @@ def figure_constants(result: Constants) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_orders(result: Orders) -> Figure:
     """Forgetting in all orders of three tasks, with equal and unequal budgets."""
     fig, ax = plotting.subplots(size=(7.2, 3.5))
@@ -273,7 +260,7 @@ def figure_orders(result: Orders) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_angle(result: TwoTasks) -> Figure:
     """The constant of forgetting, and forgetting in the first cycle, against the angle between two tasks."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.0, 3.7), sharex=True)
@@ -293,7 +280,7 @@ def figure_angle(result: TwoTasks) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_clashing(result: Clashing) -> Figure:
     """Horizon-dependent steps on the left, constant steps on the right."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.9))
@@ -336,7 +323,7 @@ def figure_clashing(result: Clashing) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_digits(result: Digits) -> Figure:
     """Digits: angle to the joint direction where there is one, excess loss where there is none."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.7))

@@ -1,7 +1,5 @@
 """The chapter's figures, each drawn from experiments' results."""
 
-import functools
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,17 +46,6 @@ COLOR = METHOD | {"light removed": METHOD["true metric"]}
 MARK = dict(zip(METHODS, "os^Dv", strict=True))
 
 
-def _styled(draw):
-    """Run a figure function with the book's settings."""
-
-    @functools.wraps(draw)
-    def styled(*results):
-        with plotting.style():
-            return draw(*results)
-
-    return styled
-
-
 def _distances(ax: Axes, runs: Convergence, values: np.ndarray) -> None:
     """Median over metrics of a distance for the four starts, on a logarithmic axis."""
     for k, name in enumerate(INITS):
@@ -82,7 +69,7 @@ def _band(ax: Axes, x: np.ndarray, values: np.ndarray, color: str, label: str) -
     ax.plot(x, np.nanmean(values, axis=-1), "o-", color=color, label=label)
 
 
-@_styled
+@plotting.style()
 def figure_glance(runs: Convergence, rates: Rates, task: Downstream) -> Figure:
     """The algorithm's path, the number of answers, and what it buys."""
     fig, axes = plotting.subplots(1, 3, size=(10.2, 3.5), width_ratios=(1, 1, 1))
@@ -99,7 +86,7 @@ def figure_glance(runs: Convergence, rates: Rates, task: Downstream) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_plane(plane: Plane) -> Figure:
     """Unit balls in the plane around two individuals who differ in the protected coordinate only."""
     fig, axes = plotting.subplots(1, 1 + len(plane.sizes), size=(9.2, 3.3), sharex=True, sharey=True)
@@ -125,7 +112,7 @@ def figure_plane(plane: Plane) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_spectrum(spectral: Spectral) -> Figure:
     """Shrinkage of eigenvalues, the gap, and what rescaling repairs."""
     fig, axes = plotting.subplots(1, 3, size=(10.2, 3.4))
@@ -156,7 +143,7 @@ def figure_spectrum(spectral: Spectral) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_convergence(runs: Convergence) -> Figure:
     """Distance to the truth and to the sample's own optimum."""
     fig, axes = plotting.subplots(1, 2, size=(9.2, 3.6))
@@ -181,7 +168,7 @@ def figure_convergence(runs: Convergence) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_rates(rates: Rates) -> Figure:
     """Error against the number of answers and against the dimension."""
     fig, axes = plotting.subplots(1, 2, size=(9.2, 3.6))
@@ -206,7 +193,7 @@ def figure_rates(rates: Rates) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_annotators(careless: Annotators) -> Figure:
     """What turned answers do to the metric's direction and size."""
     fig, axes = plotting.subplots(1, 2, size=(8.4, 3.3))
@@ -226,7 +213,7 @@ def figure_annotators(careless: Annotators) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_slack(transfer: Transfer) -> Figure:
     """The two slacks of the transfer bound, and what the extremal predictor attains."""
     fig, ax = plotting.subplots(size=(6.4, 3.7))
@@ -247,7 +234,7 @@ def figure_slack(transfer: Transfer) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_pairs(task: Downstream) -> Figure:
     """Differences of predictions against the true distance."""
     shown = ("unconstrained", "Euclidean metric", "learned metric", "true metric")
@@ -279,7 +266,7 @@ def _frontier(ax: Axes, task: Downstream) -> None:
     ax.legend(loc="center right", fontsize=7.5)
 
 
-@_styled
+@plotting.style()
 def figure_tradeoff(task: Downstream) -> Figure:
     """Accuracy against fairness as L varies, and leakage against the number of answers."""
     fig, axes = plotting.subplots(1, 3, size=(10.4, 3.5))
@@ -306,7 +293,7 @@ def figure_tradeoff(task: Downstream) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_diabetes(patients: Diabetes) -> Figure:
     """Coefficients with and without fairness."""
     fig, axes = plotting.subplots(1, 2, size=(9.6, 3.5), width_ratios=(2.2, 1))
@@ -337,7 +324,7 @@ def figure_diabetes(patients: Diabetes) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_tuning(heads: Tuning) -> Figure:
     """Heads of a small network under a misleading light."""
     fig = plotting.subplots(size=(10.2, 3.4))[0]

@@ -1,7 +1,5 @@
 """The chapter's figures, each drawn from one experiment's result."""
 
-import functools
-
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -28,17 +26,6 @@ TITLE = {"fontsize": 10.5, "fontweight": "bold", "x": 0.01, "ha": "left"}
 COLOR = METHOD | {"sign-GD": PALETTE["red"]}
 
 
-def _styled(draw):
-    """Run a figure function with the book's settings."""
-
-    @functools.wraps(draw)
-    def styled(result):
-        with plotting.style():
-            return draw(result)
-
-    return styled
-
-
 def coordinate_colors(d: int) -> np.ndarray:
     """One colour per coordinate, dark for minor and light for major."""
     return mpl.colormaps["viridis"](np.linspace(0.12, 0.95, d))
@@ -53,7 +40,7 @@ def _nth(index: int) -> str:
     return f"e{str(index + 1).translate(str.maketrans('0123456789', '₀₁₂₃₄₅₆₇₈₉'))}"
 
 
-@_styled
+@plotting.style()
 def figure_depth_one(result: DepthOne) -> Figure:
     """Missing margin against steps."""
     fig, ax = plotting.subplots(size=(6.4, 3.4))
@@ -74,7 +61,7 @@ def figure_depth_one(result: DepthOne) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_paths(result: Gates) -> Figure:
     """Trajectories in the predictor's plane with the gates."""
     fig, axes = plotting.subplots(1, 3, size=(9.2, 3.4), sharex=True, sharey=True)
@@ -95,7 +82,7 @@ def figure_paths(result: Gates) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_winners(result: Gates) -> Figure:
     """Which axis leads at the end, over the square of starts."""
     fig, axes = plotting.subplots(1, 4, size=(9.6, 3.3), sharex=True, sharey=True)
@@ -124,7 +111,7 @@ def figure_winners(result: Gates) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_limits(result: Limits) -> Figure:
     """l1 margin over its maximum at depth 2 on several examples."""
     fig, ax = plotting.subplots(size=(6.4, 3.4))
@@ -159,7 +146,7 @@ def _shown_rows(result: Amplification, most: int = 6) -> list[int]:
     return sorted(sorted(alive, key=lambda i: -moves[i])[:most])
 
 
-@_styled
+@plotting.style()
 def figure_heat(result: Amplification) -> Figure:
     """Share of every coordinate against steps, one panel for each scale, with the predicted swaps."""
     rows = _shown_rows(result) or [0]
@@ -201,7 +188,7 @@ def figure_heat(result: Amplification) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_parabola(result: Amplification) -> Figure:
     """The parabola whose vertex moves right, and the vertex against steps."""
     fig, (left, right) = plotting.subplots(1, 2, size=(9.6, 3.9), width_ratios=(1.25, 1))
@@ -252,7 +239,7 @@ def figure_parabola(result: Amplification) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_phase(result: Amplification) -> Figure:
     """Who leads, over steps and scale, for GD and l2-SAM."""
     fig, axes = plotting.subplots(1, 2, size=(9.4, 3.9), sharey=True)
@@ -306,7 +293,7 @@ def _overlay_swaps(ax, result: Amplification) -> None:
         ax.contour(steps, scales, vertex, levels=levels, colors="black", linestyles="--", linewidths=1.2)
 
 
-@_styled
+@plotting.style()
 def figure_ablation(result: Amplification) -> Figure:
     """Shares of the coordinates under every perturbation from the same starts."""
     shown = _shown_rows(result) or [0]
@@ -339,7 +326,7 @@ def figure_ablation(result: Amplification) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_boundary(result: Boundary) -> Figure:
     """The collapse boundary of the algorithm against the flow's critical scale."""
     fig, ax = plotting.subplots(size=(5.6, 3.1))
@@ -366,7 +353,7 @@ def figure_boundary(result: Boundary) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_digits(result: Digits) -> Figure:
     """Effective strength against training loss."""
     count = min(len(result.pairs), 4)
@@ -399,7 +386,7 @@ def figure_digits(result: Digits) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_pixels(result: Digits) -> Figure:
     """The predictor as an 8x8 map at equal loss."""
     count = min(len(result.pairs), 3)
@@ -422,7 +409,7 @@ def figure_pixels(result: Digits) -> Figure:
     return fig
 
 
-@_styled
+@plotting.style()
 def figure_plane_data(result: Plane) -> Figure:
     """Share of the larger coordinate against steps on Gaussian examples."""
     fig, ax = plotting.subplots(size=(6.4, 3.4))
