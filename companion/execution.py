@@ -5,7 +5,6 @@ carries a *stamp*, a hash of the source, of the modules of ``companion`` behind 
 can tell without running anything whether it is still what the source would give.
 """
 
-import ast
 import contextlib
 import hashlib
 import json
@@ -29,6 +28,7 @@ from traitlets.config import Config
 
 from companion.catalogue import Chapter
 from companion.claims import MIME, Verdicts
+from companion.sources import _sha256, library_files, stamp  # noqa: F401
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib", "cvxpy")
 KERNEL = "python3"
@@ -78,64 +78,6 @@ def read_source(source: Path) -> NotebookNode:
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
-
-
-def library_files(source: Path, root: Path) -> list[Path]:
-    """The modules of ``companion`` that a source imports, directly or through others, sorted.
-
-    The closure is read from the text of the files; nothing is imported. Data files in the same folder as a module
-    count with it.
-    """
-    found: set[Path] = set()
-    waiting = [source]
-    while waiting:
-        path = waiting.pop()
-        for name in _imports(path, root):
-            for module in _module_files(name, root):
-                if module not in found:
-                    found.add(module)
-                    waiting.append(module)
-    data = {file for module in found for file in module.parent.glob("*.npz")}
-    return sorted(found | data)
-
-
-def _imports(path: Path, root: Path) -> Iterable[str]:
-    package = path.relative_to(root).parent.parts if path.suffix == ".py" and path.is_relative_to(root) else ()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (parent, node.module) if part)
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def _module_files(name: str, root: Path) -> Iterable[Path]:
-    parts = name.split(".")
-    if parts[0] != "companion":
-        return
-    for end in range(1, len(parts) + 1):
-        stem = root.joinpath(*parts[:end])
-        for candidate in (stem / "__init__.py", stem.with_suffix(".py")):
-            if candidate.is_file():
-                yield candidate
-
-
-def stamp(source: Path, root: Path) -> dict[str, str]:
-    """Hashes of a lab's source, of the library behind it and of the lock file."""
-    library = hashlib.sha256()
-    for path in library_files(source, root):
-        library.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return {
-        "source": _sha256(source.read_bytes()),
-        "library": library.hexdigest()[:16],
-        "lock": _sha256((root / "requirements.lock").read_bytes()),
-    }
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def staleness(executed: Path, source: Path, root: Path) -> list[str]:

@@ -1,0 +1,81 @@
+"""The files behind a lab or a module: what it imports of ``companion``, and hashes that change when any of it does.
+
+Nothing here imports what it looks at, and nothing heavier than the standard library.
+"""
+
+import ast
+import codecs
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+BINARY = (".npz",)
+
+
+def library_files(source: Path, root: Path) -> list[Path]:
+    """The modules of ``companion`` that a source imports, directly or through others, sorted.
+
+    The closure is read from the text of the files; nothing is imported. Data files in the same folder as a module
+    count with it.
+    """
+    found: set[Path] = set()
+    waiting = [source]
+    while waiting:
+        path = waiting.pop()
+        for name in _imports(path, root):
+            for module in _module_files(name, root):
+                if module not in found:
+                    found.add(module)
+                    waiting.append(module)
+    data = {file for module in found for file in module.parent.glob("*.npz")}
+    return sorted(found | data)
+
+
+def _imports(path: Path, root: Path) -> Iterable[str]:
+    package = path.relative_to(root).parent.parts if path.suffix == ".py" and path.is_relative_to(root) else ()
+    for node in ast.walk(ast.parse(path.read_text("utf-8-sig"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (parent, node.module) if part)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _module_files(name: str, root: Path) -> Iterable[Path]:
+    parts = name.split(".")
+    if parts[0] != "companion":
+        return
+    for end in range(1, len(parts) + 1):
+        stem = root.joinpath(*parts[:end])
+        for candidate in (stem / "__init__.py", stem.with_suffix(".py")):
+            if candidate.is_file():
+                yield candidate
+
+
+def stamp(source: Path, root: Path) -> dict[str, str]:
+    """Hashes of a lab's source, of the library behind it and of the lock file."""
+    library = hashlib.sha256()
+    for path in library_files(source, root):
+        library.update(path.relative_to(root).as_posix().encode() + b"\0" + content(path) + b"\0")
+    return {
+        "source": source_hash(source),
+        "library": library.hexdigest()[:16],
+        "lock": _sha256(content(root / "requirements.lock")),
+    }
+
+
+def source_hash(source: Path) -> str:
+    """The hash of a lab's source, as its stamp has it."""
+    return _sha256(content(source))
+
+
+def content(path: Path) -> bytes:
+    """A file as it counts for a hash: line ends and a byte order mark, which git and editors change, are left out."""
+    read = path.read_bytes()
+    return read if path.suffix in BINARY else read.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
