@@ -4,11 +4,12 @@ A chapter declares its claims before it runs anything. Each claim has one *crite
 measured values, and two measurements: of the run in which it should hold, and of the *control*, a run in which it
 must not. The same criterion judges both, and what is printed is what is evaluated:
 
->>> slope = Claim(
+>>> def slope(results, run):
+...     return {"slope": results[run]}
+>>> gap = Claim(
 ...     id="C1", says="The gap falls like 1/K", criterion="-1.1 <= slope <= -0.9", reason="the theorem's exponent",
-...     measure=lambda results: {"slope": results["slope"]},
-...     control=Control(says="with noise", measure=lambda results: {"slope": results["noisy"]}))
->>> verdicts = judge([slope], {"slope": -1.02, "noisy": -0.5}, "demo", Parameters.resolve(device="cpu"))
+...     measure=slope, on="GD", control=Control("with noise", on="noisy GD"), figure="gaps")
+>>> verdicts = judge([gap], {"GD": -1.02, "noisy GD": -0.5}, "demo", Parameters.resolve(device="cpu"))
 >>> print(verdicts.summary())
 C1 reproduced, control refuted
 """
@@ -26,8 +27,9 @@ from companion.parameters import Parameters
 
 MIME = "application/vnd.companion.verdicts+json"
 
-Stance = Literal["reproduced", "restated", "refuted", "undecided"]
+Stance = Literal["reproduced", "restated", "added", "refuted", "undecided"]
 Measured = Mapping[str, Any]
+Measure = Callable[..., Measured]
 
 
 class Undecided(Exception):
@@ -41,16 +43,20 @@ class Control:
     Attributes
     ----------
     says : what is different in this run, e.g. ``"with-replacement SGD"``
-    measure : results to the same measured values as the claim's own ``measure``
+    on : the name of that run, given to the claim's own ``measure``
+    measure : where the run cannot be had by a name, a measure of its own: results to the same measured values
+    why : why the control needs a measure of its own
     """
 
     says: str
-    measure: Callable[[Any], Measured]
+    on: str | None = None
+    measure: Measure | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One falsifiable sentence of a paper's abstract, with the check that decides it.
+    """One falsifiable sentence about a paper, with the check that decides it.
 
     Attributes
     ----------
@@ -59,28 +65,64 @@ class Claim:
     criterion : comparison over the measured names, e.g. ``"0.7 <= slope <= 1"``; evaluated as written. A function of
         the parameters where the theory's threshold depends on them. For an undecided claim, the reason.
     reason : why this criterion and no looser one: a theorem's constant, a measured margin
-    measure : the chapter's results to ``{name: value}``; values are numbers, booleans or strings, or lists of these
-        (lists are shown, and may be used in a criterion through ``min``, ``max``, ``len``, ``all`` and ``any``)
+    measure : the chapter's results, and the name of a run where ``on`` gives one, to ``{name: value}``; values are
+        numbers, booleans or strings, or lists of these (lists are shown, and may be used in a criterion through
+        ``min``, ``max``, ``len``, ``all`` and ``any``)
+    on : the name of the run in which the claim should hold: ``measure(results, on)``. The control is the same measure
+        on another run
     control : the run that must be refuted; only an undecided claim may go without
-    stance : ``reproduced`` (as the abstract words it), ``restated`` (a corrected or narrower form), ``refuted`` (the
-        check is the counterexample), ``undecided`` (nobody here has the data or the scale)
+    stance : ``reproduced`` (as the abstract words it), ``restated`` (a corrected or narrower form of a sentence of the
+        abstract), ``added`` (a statement that the abstract does not make), ``refuted`` (the check is the
+        counterexample), ``undecided`` (nobody here has the data or the scale)
+    changed : for a restated claim, what differs from the abstract's sentence
+    figure : the name of the lab's figure in which one sees it
+    unseen : where no figure shows it, why
+    theorem : label of the statement on the chapter's page that proves it, e.g. ``"thm-sam-gates"``
     """
 
     id: str
     says: str
     criterion: str | Callable[[Any], str]
     reason: str
-    measure: Callable[[Any], Measured] | None = None
+    measure: Measure | None = None
     control: Control | None = None
     stance: Stance = "reproduced"
+    on: str | None = None
+    changed: str | None = None
+    figure: str | None = None
+    unseen: str | None = None
+    theorem: str | None = None
 
     def __post_init__(self):
+        fault = self._fault()
+        if fault:
+            raise ValueError(f"{self.id}: {fault}")
+
+    def _fault(self) -> str | None:
+        """What is wrong with the declaration, in words."""
         if self.stance not in get_args(Stance):
-            raise ValueError(f"{self.id}: stance {self.stance!r} is not one of {', '.join(get_args(Stance))}")
-        if self.stance != "undecided" and (self.measure is None or self.control is None):
-            raise ValueError(f"{self.id}: a {self.stance} claim needs a measure and a control")
-        if self.stance == "undecided" and (self.measure is not None or self.control is not None):
-            raise ValueError(f"{self.id}: an undecided claim measures nothing; give the reason as its criterion")
+            return f"stance {self.stance!r} is not one of {', '.join(get_args(Stance))}"
+        if self.stance == "undecided":
+            if self.measure is not None or self.control is not None:
+                return "an undecided claim measures nothing; give the reason as its criterion"
+            return None
+        if self.measure is None or self.control is None:
+            return f"a {self.stance} claim needs a measure and a control"
+        if (self.control.on is None) == (self.control.measure is None):
+            return "a control names the run that it is measured on, or has a measure of its own"
+        if self.control.on is not None and self.control.on == self.on:
+            return f"claim and control are both measured on {self.on!r}"
+        if self.control.on is not None and self.on is None:
+            return "a control that names its run needs a claim that does (on=…)"
+        return None
+
+    def measured(self, results: Any) -> Measured:
+        """What the claim measures."""
+        return self.measure(results) if self.on is None else self.measure(results, self.on)
+
+    def measured_in_control(self, results: Any) -> Measured:
+        """What its control measures."""
+        return self.control.measure(results) if self.control.on is None else self.measure(results, self.control.on)
 
     def criterion_for(self, params: Any) -> str:
         """The criterion that applies under these parameters."""
@@ -106,17 +148,14 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Undecided, or the claim holds for its stance and its control is refuted."""
+        """Undecided, or the claim holds for its stance and its control is measured and refuted."""
         return not self.decided or (self.holds and self.control["holds"] is False)
 
     def summary(self) -> str:
         """One line without numbers, stable between runs."""
         if not self.decided:
             return f"{self.claim} undecided"
-        return (
-            f"{self.claim} {'' if self.holds else 'not '}{self.stance}, "
-            f"control {'NOT refuted' if self.control['holds'] else 'refuted'}"
-        )
+        return f"{self.claim} {mark(self)}, control {refutation(self)}"
 
 
 @dataclass(frozen=True)
@@ -225,12 +264,12 @@ def judge(
         measured, holds, control = {}, None, None
         if claim.measure is not None:
             try:
-                measured = claim.measure(results)
-                control_measured = claim.control.measure(results)
+                measured = claim.measured(results)
+                control_measured = claim.measured_in_control(results)
             except Undecided as reason:
                 measured, criterion = {}, str(reason)
             else:
-                holds = evaluate(criterion, measured)
+                holds = bool(evaluate(criterion, measured))  # a claim of which nothing was measured does not hold
                 control = {
                     "says": claim.control.says,
                     "measured": plain(control_measured),
@@ -240,10 +279,11 @@ def judge(
     return Verdicts(chapter, params.profile, params.seed, params.device, tuple(verdicts), plain(quantities or {}))
 
 
-def evaluate(criterion: str, measured: Measured) -> bool:
+def evaluate(criterion: str, measured: Measured) -> bool | None:
     """Evaluate a criterion such as ``"0.7 <= slope <= 1 and ratio < 2"`` over measured values.
 
-    A comparison with a value that is not a number is false, so a diverged run satisfies nothing.
+    ``None`` where a value that the criterion names is not a number: a diverged or empty run satisfies nothing and
+    refutes nothing.
 
     Raises
     ------
@@ -255,7 +295,7 @@ def evaluate(criterion: str, measured: Measured) -> bool:
     if missing:
         raise ValueError(f"criterion {criterion!r} uses {', '.join(sorted(missing))}, measured: {', '.join(measured)}")
     if any(_is_nan(measured[name]) for name in names if name in measured):
-        return False
+        return None
     plain_values = {name: _to_python(value) for name, value in measured.items()}
     outcome = SimpleEval(names=plain_values, functions=_FUNCTIONS).eval(criterion)
     if not isinstance(outcome, bool):
@@ -274,7 +314,7 @@ def _is_nan(value: Any) -> bool:
     value = _to_python(value)
     if isinstance(value, list | tuple):
         return any(_is_nan(v) for v in value)
-    return isinstance(value, float) and math.isnan(value)
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def plain(value: Any) -> Any:
@@ -315,7 +355,7 @@ def mark(verdict: Verdict) -> str:
 
 def refutation(verdict: Verdict) -> str:
     """Whether the control was refuted, in words."""
-    return "NOT refuted" if verdict.control["holds"] else "refuted"
+    return {True: "NOT refuted", False: "refuted", None: "UNMEASURED"}[verdict.control["holds"]]
 
 
 def _control_text(verdict: Verdict) -> str:

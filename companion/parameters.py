@@ -12,9 +12,16 @@ depth: got 0, allowed: an integer from 1 to 64
 """
 
 import difflib
-from typing import Any, Literal, Self
+import html
+import textwrap
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
 
 import pydantic
+
+Profile = Literal["quick", "paper"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+DEFAULT_PROFILE = PROFILES[0]
 
 _UNSET = object()
 
@@ -23,16 +30,21 @@ class ParameterError(ValueError):
     """A parameter's name, type or value is not allowed. The message is one line that names all three."""
 
 
+# Every chapter has these; a cell of parameters gives them their defaults and leaves the others to the profile.
+STANDARD = ("profile", "device", "seed")
+
+
 def parameter(description: str, *, quick: Any, paper: Any = _UNSET, **constraints: Any) -> Any:
     """Declare a parameter of a chapter.
 
     Parameters
     ----------
     description : what it is, with its symbol and unit
-    quick, paper : its values at the two profiles; ``paper`` defaults to ``quick``
+    quick, paper : its values at the profiles of :data:`PROFILES`; ``paper`` defaults to ``quick``
     constraints : pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``multiple_of``, ``min_length``, ``max_length``
     """
-    extra = {"paper": quick if paper is _UNSET else paper}
+    values = (quick, quick if paper is _UNSET else paper)
+    extra = {"profiles": dict(zip(PROFILES, values, strict=True))}
     return pydantic.Field(default=quick, description=description, json_schema_extra=extra, **constraints)
 
 
@@ -43,7 +55,7 @@ class Parameters(pydantic.BaseModel):
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True
     )
 
-    profile: Literal["quick", "paper"] = parameter("scale: seconds on a CPU, or the paper's on a GPU", quick="quick")
+    profile: Profile = parameter("scale: seconds on a CPU, or the paper's on a GPU", quick=DEFAULT_PROFILE)
     device: Literal["auto", "cpu", "cuda"] = parameter(
         "where tensors live; auto takes a GPU if there is one", quick="auto"
     )
@@ -64,8 +76,8 @@ class Parameters(pydantic.BaseModel):
                 close = difflib.get_close_matches(name, cls.model_fields, n=1)
                 hint = f" (did you mean {close[0]}?)" if close else ""
                 raise ParameterError(f"{name}: no such parameter{hint}, allowed: {', '.join(cls.model_fields)}")
-        if given.get("profile") == "paper":
-            given = cls.defaults("paper") | given
+        if given.get("profile") in PROFILES[1:]:
+            given = cls.defaults(given["profile"]) | given
         try:
             params = cls(**given)
         except pydantic.ValidationError as error:
@@ -75,23 +87,48 @@ class Parameters(pydantic.BaseModel):
     @classmethod
     def defaults(cls, profile: str) -> dict[str, Any]:
         """Every parameter's value at a profile."""
-        values = {}
-        for name, info in cls.model_fields.items():
-            values[name] = info.default if profile == "quick" else info.json_schema_extra["paper"]
+        values = {name: info.json_schema_extra["profiles"][profile] for name, info in cls.model_fields.items()}
         return values | {"profile": profile}
 
     @classmethod
+    def of(cls, names: Mapping[str, Any]) -> Self:
+        """The parameters as a lab names them: ``Parameters.of(globals())``.
+
+        Raises
+        ------
+        ParameterError
+            As :meth:`resolve`, and where the lab lacks one of the names.
+        """
+        missing = [name for name in cls.model_fields if name not in names]
+        if missing:
+            raise ParameterError(f"{missing[0]}: not named in the cell of parameters, allowed: None or a value")
+        return cls.resolve(**{name: names[name] for name in cls.model_fields})
+
+    @classmethod
+    def cell(cls) -> str:
+        """The text of a lab's cell of parameters: a line each with meaning and allowed values.
+
+        What a profile settles is ``None``; profile, device and seed have their defaults.
+        """
+        lines = []
+        for row in cls.table():
+            value = row["default"] if row["name"] in STANDARD else None
+            given = f'"{value}"' if isinstance(value, str) else value
+            lines.append(f"{row['name']} = {given}  # {row['description']}: {row['allowed']}")
+        return "\n".join(lines)
+
+    @classmethod
     def table(cls) -> list[dict[str, Any]]:
-        """One row per parameter: ``name``, ``type``, ``allowed``, ``quick``, ``paper``, ``description``."""
+        """One row per parameter: ``name``, ``type``, ``allowed``, ``default``, ``description``, a value per profile."""
         properties = cls.model_json_schema()["properties"]
         return [
             {
                 "name": name,
                 "type": _type_name(properties[name]),
                 "allowed": allowed(properties[name]),
-                "quick": info.default,
-                "paper": cls.defaults("paper")[name],
+                "default": info.default,
                 "description": info.description,
+                **{profile: cls.defaults(profile)[name] for profile in PROFILES},
             }
             for name, info in cls.model_fields.items()
         ]
@@ -100,10 +137,15 @@ class Parameters(pydantic.BaseModel):
         """The parameters that differ from their profile's values, profile, seed and device apart."""
         defaults = self.defaults(self.profile)
         return {
-            name: value
-            for name, value in self.model_dump().items()
-            if name not in ("profile", "seed", "device") and value != defaults[name]
+            name: value for name, value in self.model_dump().items() if name not in STANDARD and value != defaults[name]
         }
+
+    def _repr_html_(self) -> str:
+        """Names and settled values side by side, three pairs a row, where a notebook shows them."""
+        pairs = [f"<th>{name}</th><td>{html.escape(textwrap.shorten(repr(value), 40))}</td>" for name, value in self]
+        rows = ("".join(pairs[k : k + 3]) for k in range(0, len(pairs), 3))
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f'<div class="settled-parameters"><table><tbody>{body}</tbody></table></div>'
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """One parameter a line, where a notebook shows them."""

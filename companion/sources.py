@@ -54,6 +54,34 @@ def _module_files(name: str, root: Path) -> Iterable[Path]:
                 yield candidate
 
 
+def imported_modules(path: Path, root: Path) -> list[tuple[str, Path]]:
+    """Name and file of each module of ``companion`` that a module names in an import.
+
+    Unlike for :func:`library_files`, the packages on the way to a name do not count: ``from companion.a.b import c`` is
+    ``companion.a.b.c`` where that is a module, else ``companion.a.b``.
+    """
+    package = path.relative_to(root).parent.parts if path.is_relative_to(root) else ()
+    named = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8-sig"), str(path))):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (parent, node.module) if part)
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                named.add(inner if _module_file(inner, root) else module)
+    return [(name, file) for name in sorted(named) if (file := _module_file(name, root))]
+
+
+def _module_file(name: str, root: Path) -> Path | None:
+    parts = name.split(".")
+    if parts[0] != "companion":
+        return None
+    stem = root.joinpath(*parts)
+    return next((file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()), None)
+
+
 def stamp(source: Path, root: Path) -> dict[str, str]:
     """Hashes of a lab's source, of the library behind it and of the lock file."""
     library = hashlib.sha256()
