@@ -9,11 +9,11 @@ import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Protocol
 
 import yaml
 
-from companion.claims import Claim
+from companion.claims import Claim, Verdicts
 from companion.paper import Paper
 from companion.parameters import Parameters
 
@@ -35,6 +35,33 @@ class UnknownChapterError(LookupError):
 
     def __str__(self):
         return self.args[0]
+
+
+class ChapterModule(Protocol):
+    """What every package ``companion.chapters.<slug>`` exposes, and nothing else.
+
+    Its modules are of one shape: ``parameters`` (``PAPER``, ``Parameters``, random streams); the mathematics, in
+    modules named for what they hold, which never take parameters of the chapter; ``experiments``, functions of the
+    parameters marked :func:`companion.results.experiment` that return frozen dataclasses of arrays, ``Results`` and
+    ``run`` last; ``claims``; ``figures``, functions from such a dataclass to a Figure, with ``COLOURS``.
+    """
+
+    PAPER: Paper
+    Parameters: type[Parameters]
+    CLAIMS: tuple[Claim, ...]
+    Results: type
+    """A frozen dataclass with one field per experiment."""
+
+    def run(self, params: Parameters) -> Any:
+        """Every experiment: an instance of ``Results``."""
+
+    def verify(self, params: Parameters, results: Any) -> Verdicts:
+        """Judge the claims on the results."""
+
+
+# The names of that contract, and the modules that every chapter has.
+EXPOSED = ("CLAIMS", "PAPER", "Parameters", "Results", "run", "verify")
+MODULES = ("parameters", "experiments", "claims", "figures")
 
 
 @dataclass(frozen=True)
@@ -71,8 +98,23 @@ class Chapter:
         return self.root / "records" / f"{self.slug}.ipynb"
 
     @property
-    def module(self) -> ModuleType:
-        """``companion.chapters.<slug>``, with ``PAPER``, ``Parameters``, ``CLAIMS``, ``run`` and ``verify``."""
+    def package(self) -> Path:
+        """The folder of its package."""
+        return self.root / "companion" / "chapters" / module_name(self.slug)
+
+    @property
+    def mutants(self) -> Path:
+        """The bugs that its claims and tests must notice."""
+        return self.root / "tests" / "mutants" / f"{self.slug}.toml"
+
+    @property
+    def tests(self) -> Path:
+        """Its tests."""
+        return self.root / "tests" / "chapters" / f"test_{module_name(self.slug)}.py"
+
+    @property
+    def module(self) -> ChapterModule:
+        """``companion.chapters.<slug>``."""
         return importlib.import_module(f"companion.chapters.{module_name(self.slug)}")
 
     @property

@@ -1,6 +1,7 @@
 """Start a new chapter from templates, so that its first test run fails for the right reasons."""
 
 import re
+import runpy
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -8,18 +9,27 @@ from string import Template
 from companion.catalogue import PARTS, find, module_name
 from companion.execution import InputError, write_atomically
 
+LAB = "lab.py.txt"
+
 # Template to the file that it becomes.
 FILES = {
-    "chapter.py.txt": "companion/chapters/{module}.py",
-    "lab.py.txt": "notebooks/{slug}.py",
+    "init.py.txt": "companion/chapters/{module}/__init__.py",
+    "parameters.py.txt": "companion/chapters/{module}/parameters.py",
+    "algorithm.py.txt": "companion/chapters/{module}/algorithm.py",
+    "experiments.py.txt": "companion/chapters/{module}/experiments.py",
+    "claims.py.txt": "companion/chapters/{module}/claims.py",
+    "figures.py.txt": "companion/chapters/{module}/figures.py",
+    LAB: "notebooks/{slug}.py",
     "page.md.txt": "book/{slug}.md",
     "test.py.txt": "tests/chapters/test_{module}.py",
+    "mutants.toml.txt": "tests/mutants/{slug}.toml",
 }
 
 NEXT_STEPS = """
-Next: write the experiment and its claims in the module, then `companion check {slug}` until all hold and every
-control is refuted; look at the figures in the lab; write the page; `companion execute {slug}`; at last name page and
-lab in _toc.yml. CONTRIBUTING.md has the whole list."""
+Next: write the experiment and its claims in the package, then `companion check {slug}` until all hold and every
+control is refuted; `companion show {slug} --cell` writes the lab's cell of parameters anew; look at the figures in
+the lab; write the page; plant bugs with `make mutants SLUG={slug}`; `companion execute {slug}`; at last name page
+and lab in _toc.yml. CONTRIBUTING.md has the whole list."""
 
 
 def create(slug: str, part: str | None, root: Path) -> list[Path]:
@@ -42,12 +52,19 @@ def create(slug: str, part: str | None, root: Path) -> list[Path]:
     if taken or _exists(slug, root):
         where = ", ".join(str(path.relative_to(root)) for path in taken)
         raise InputError(f"slug: got {slug!r}, which exists ({where}), allowed: a new name")
-    names |= {"title": slug.replace("-", " ").capitalize(), "part": part or next(iter(PARTS))}
+    names |= {"title": slug.replace("-", " ").capitalize()}
     for template, path in targets.items():
-        text = files("companion").joinpath("templates", template).read_text()
+        if template == LAB:
+            names["cell"] = _parameters_cell(targets["parameters.py.txt"])
+        text = files("companion").joinpath("templates", template).read_text("utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, Template(text).substitute(names))
     return list(targets.values())
+
+
+def _parameters_cell(path: Path) -> str:
+    """The lab's cell of parameters, from the file that declares them."""
+    return runpy.run_path(str(path))["Parameters"].cell()
 
 
 def _exists(slug: str, root: Path) -> bool:

@@ -28,8 +28,12 @@ class TinyBook:
         return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, timeout=300)
 
     @property
-    def module(self) -> Path:
-        return self.root / "companion" / "chapters" / "demo_chapter.py"
+    def package(self) -> Path:
+        return self.root / "companion" / "chapters" / "demo_chapter"
+
+    @property
+    def experiments(self) -> Path:
+        return self.package / "experiments.py"
 
     @property
     def lab(self) -> Path:
@@ -64,7 +68,8 @@ def make_tiny_book(folder: Path) -> TinyBook:
     made = book.companion("new", "demo-chapter", "--part", "Orders and rates")
     assert made.returncode == 0, made.stderr
     (book.root / "_toc.yml").write_text(TOC)
-    book.edit(book.module, 'criterion="mean > 1"', 'criterion="abs(mean) < 1"')
+    book.edit(book.package / "claims.py", 'criterion="mean > 1"', 'criterion="abs(mean) < 1"')
+    book.edit(book.experiments, "algorithm(noise, 0.0)])", "algorithm(noise, 5.0)])")
     return book
 
 
