@@ -18,8 +18,9 @@ def claim(**changes):
         "says": "small",
         "criterion": "x < 1",
         "reason": "by definition",
-        "measure": lambda results: {"x": results["x"]},
-        "control": Control("large", lambda results: {"x": results["y"]}),
+        "measure": lambda results, run: {"x": results[run]},
+        "on": "x",
+        "control": Control("large", on="y"),
     }
     return Claim(**(fields | changes))
 
@@ -44,7 +45,7 @@ def test_a_control_that_passes_is_unsound_though_the_claim_holds():
 
 
 def test_a_measurement_that_cannot_be_made_is_visible_as_undecided_with_its_reason():
-    def measure(results):
+    def measure(results, run):
         raise Undecided("needs CIFAR-10")
 
     verdict = judge([claim(measure=measure)], {"x": 0, "y": 2}, **CONTEXT)["C1"]
@@ -63,6 +64,35 @@ def test_a_criterion_may_depend_on_the_parameters():
 def test_a_decided_claim_needs_a_measure_and_a_control(missing):
     with pytest.raises(ValueError, match="needs a measure and a control"):
         claim(**{missing: None})
+
+
+def test_a_control_with_a_measure_of_its_own_is_judged_by_the_same_criterion():
+    own = Control("large", measure=lambda results: {"x": 10 * results["y"]}, why="another unit")
+    verdict = judge([claim(control=own)], {"x": 0.5, "y": 0.2}, **CONTEXT)["C1"]
+    assert verdict.control == {"says": "large", "measured": {"x": 2.0}, "holds": False}
+
+
+def test_a_control_that_measured_nothing_refutes_nothing():
+    for nothing in (math.nan, None, [1.0, math.nan]):
+        verdicts = judge([claim(criterion="x != 7")], {"x": 0.5, "y": nothing}, **CONTEXT)
+        assert verdicts["C1"].holds
+        assert verdicts["C1"].control["holds"] is None
+        assert not verdicts.sound
+        assert verdicts.summary() == "C1 reproduced, control UNMEASURED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"control": Control("large")}, "names the run"),
+        ({"control": Control("large", on="y", measure=lambda results: {})}, "names the run"),
+        ({"control": Control("large", on="x")}, "both measured on 'x'"),
+        ({"on": None}, "needs a claim that does"),
+    ],
+)
+def test_a_declaration_that_makes_no_sense_is_refused(changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        claim(**changes)
 
 
 def test_an_undecided_claim_measures_nothing():

@@ -95,6 +95,7 @@ def test_the_table_says_everything_a_reader_needs():
         "allowed": "an integer of at least 8, a multiple of 4",
         "quick": 256,
         "paper": 4096,
+        "default": 256,
         "description": "components, n",
     }
 
@@ -102,3 +103,30 @@ def test_the_table_says_everything_a_reader_needs():
 @given(st.integers(2, 10**6))
 def test_every_value_in_range_is_accepted(k):
     assert Demo.resolve(device="cpu", n=4 * k).n == 4 * k
+
+
+def test_a_labs_names_become_its_parameters():
+    names = {"profile": "quick", "device": "cpu", "seed": 3, "other": object()}
+    names |= dict.fromkeys(Demo.model_fields.keys() - names.keys())
+    assert Demo.of(names) == Demo.resolve(device="cpu", seed=3)
+    assert Demo.of(names | {"n": 16}).n == 16
+
+
+def test_a_lab_that_lacks_a_parameter_is_told_which():
+    with pytest.raises(ParameterError, match="n: not named in the cell of parameters"):
+        Demo.of({name: None for name in Demo.model_fields if name != "n"})
+
+
+def test_the_cell_of_a_lab_offers_every_parameter_with_what_is_allowed():
+    offered: dict = {}
+    exec(Demo.cell(), offered)
+    assert Demo.of(offered) == Demo.resolve()
+    assert "n = None  # components, n: an integer of at least 8, a multiple of 4" in Demo.cell().splitlines()
+    assert Demo.cell().splitlines()[0].startswith('profile = "quick"  # scale')
+
+
+def test_settled_values_show_as_a_table_that_escapes_what_it_shows():
+    shown = Demo.resolve(device="cpu")._repr_html_()
+    assert "<th>n</th><td>256</td>" in shown
+    assert shown.count("<th>") == len(Demo.model_fields)
+    assert "&#x27;cpu&#x27;" in shown
