@@ -6,8 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples at every run, and no deadline: a machine may be busy.
+settings.register_profile("book", derandomize=True, deadline=None)
+settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items):
+    """Run what belongs together on one worker: all tests of a chapter, else those of a file."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            group = getattr(item, "callspec", None) and item.callspec.params.get("chapter")
+            if not isinstance(group, str):
+                group = item.path.stem.removeprefix("test_").replace("_", "-")
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
