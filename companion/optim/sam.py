@@ -12,12 +12,16 @@ The norm is that of *all* parameters together, of every layer and every paramete
 another algorithm: on two equal layers their perturbation is larger by a factor of the square root of two.
 """
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
 from torch.optim import Optimizer
+
+from companion.optim.state import own_state_only
 
 Norm = Literal["l2", "linf", "none"]
 NORMS = ("l2", "linf", "none")
@@ -32,13 +36,15 @@ class SAM(Optimizer):
     base_optimizer : class of the optimizer that makes the step, e.g. ``torch.optim.SGD``
     rho : radius of the perturbation; zero gives the base optimizer itself
     norm : ball over which the loss is made worse, ``"l2"`` or ``"linf"``, or ``"none"`` for ``eps = rho * g``
-    foreach : whether to use torch's multi-tensor operations; ``None`` uses them for parameters on a GPU
+    foreach : whether to use torch's multi-tensor operations; ``None`` uses them for parameters on one GPU
     base : options of the base optimizer (``lr``, ``momentum``, ``weight_decay``, ``maximize``, …)
 
     Raises
     ------
     ValueError
         If ``rho`` is negative or not finite, or ``norm`` is unknown.
+    TypeError
+        If the base optimizer is not a class of optimizers, or needs a closure itself, as L-BFGS does.
 
     Examples
     --------
@@ -57,13 +63,23 @@ class SAM(Optimizer):
     tensor([2.6400, 3.5200])
 
     Or in two halves, each after a ``backward`` of its own: ``first_step()`` at the weights, ``second_step()`` at the
-    perturbed weights.
+    perturbed weights. Between them ``restore()`` gives the step up.
 
     Notes
     -----
-    A zero gradient is a stationary point: there the perturbation is zero, not 0/0. Weights come back from the perturbed
-    place by copy, not by subtraction, so no rounding stays behind. ``state_dict`` holds the base optimizer's state;
-    save it between steps, not between their halves.
+    A zero gradient is a stationary point: there the perturbation is zero, not 0/0. A gradient whose squares underflow
+    or overflow has the direction that it has: it is scaled by its largest entry first.
+
+    Weights come back from the perturbed place by copy, not by subtraction, so no rounding stays behind; they come back
+    too if the second call of the closure raises.
+
+    A model with batch normalization updates its running statistics in both forward passes, the second time with those
+    of the perturbed weights. To keep these out, set the ``momentum`` of such layers to zero for the second pass; the
+    statistics of the batch, which normalize while training, are those of the place that is evaluated either way.
+
+    Step hooks and schedulers count one step, whether by a closure or in two halves. The base optimizer is an optimizer
+    of its own, ``base_optimizer``: hooks for all optimizers are called for it too. ``state_dict`` holds the state of
+    the base optimizer; save it between steps, not between their halves.
     """
 
     def __init__(
@@ -79,11 +95,13 @@ class SAM(Optimizer):
         _check_rho(rho)
         if norm not in NORMS:
             raise ValueError(f"norm: got {norm!r}, allowed: {', '.join(NORMS)}")
+        _check_base(base_optimizer)
         self.norm = norm
         self.foreach = foreach
+        self.base_optimizer: Optimizer | None = None
         self._unperturbed: list[tuple[torch.Tensor, torch.Tensor]] | None = None
         super().__init__(params, {"rho": rho, **base})
-        if foreach is not None:
+        if foreach is not None and "foreach" in inspect.signature(base_optimizer).parameters:
             base["foreach"] = foreach
         self.base_optimizer = base_optimizer(self.param_groups, **base)
         self.defaults = self.base_optimizer.defaults | self.defaults
@@ -94,37 +112,45 @@ class SAM(Optimizer):
         self.param_groups = self.base_optimizer.param_groups
         self.state = self.base_optimizer.state
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; its ``rho`` is checked."""
-        super().add_param_group(param_group)
-        _check_rho(self.param_groups[-1]["rho"])
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("norm", "foreach", "base_optimizer", "_unperturbed")
+        return super().__getstate__() | {name: self.__dict__[name] for name in own}
 
-    def state_dict(self) -> dict[str, Any]:
-        """The base optimizer's state and all parameter groups, ``rho`` included."""
-        return self.base_optimizer.state_dict()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "base_optimizer" not in state:  # what load_state_dict read, not a copy or a pickle of the whole
+            self.base_optimizer.__setstate__(state)
+        self._share()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; its ``rho`` is checked, and the base optimizer checks its own options."""
+        if isinstance(param_group, dict):
+            _check_rho(param_group.get("rho", self.defaults["rho"]))
+        if self.base_optimizer is None:
+            super().add_param_group(param_group)
+        else:
+            self.base_optimizer.add_param_group({"rho": self.defaults["rho"]} | param_group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
-        self.base_optimizer.load_state_dict(state_dict)
-        self._share()
+        """Restore what :meth:`state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is another optimizer's; nothing is changed then.
+        """
+        with own_state_only(self, state_dict):
+            super().load_state_dict(state_dict)
 
     @torch.no_grad()
     def perturbation(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The parameters that have a gradient, and ``eps`` for each."""
-        params, grads, radii = [], [], []
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    params.append(p)
-                    grads.append(-p.grad if group.get("maximize", False) else p.grad)
-                    radii.append(group["rho"])
+        params, grads, radii = self._gradients()
         if not params:
             return [], []
         foreach = self._use_foreach(params)
         if self.norm == "l2":
-            norm = _joint_norm(grads, foreach)
-            scale = torch.where(norm > 0, 1 / norm, torch.zeros_like(norm))
-            directions = torch._foreach_mul(grads, scale) if foreach else [g * scale.to(g.device) for g in grads]
+            directions = _unit(grads, foreach)
         elif self.norm == "linf":
             directions = torch._foreach_sign(grads) if foreach else [g.sign() for g in grads]
         else:
@@ -143,42 +169,93 @@ class SAM(Optimizer):
         for p, move in zip(params, eps, strict=True):
             p.add_(move)
 
-    @torch.no_grad()
     def second_step(self) -> None:
         """Go back and make the base optimizer's step; the gradients must be those at the perturbed place."""
         if self._unperturbed is None:
             raise RuntimeError("second_step: called without first_step before")
-        for p, weights in self._unperturbed:
-            p.copy_(weights)
-        self._unperturbed = None
-        self.base_optimizer.step()
+        self.step()
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """One step of SAM: the closure is called twice; returns the loss before the step."""
-        if closure is None:
-            raise TypeError("step: SAM needs a closure that recomputes loss and gradients; or use its two halves")
-        with torch.enable_grad():
-            loss = closure()
-        self.first_step()
-        with torch.enable_grad():
-            closure()
-        self.second_step()
+    def restore(self) -> None:
+        """Go back to the weights without a step; where nothing is perturbed, nothing happens."""
+        for p, weights in self._unperturbed or ():
+            p.copy_(weights)
+        self._unperturbed = None
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor | None:
+        """One step of SAM: the closure is called twice; returns the loss before the step.
+
+        Without a closure it is the second half of a step whose first was :meth:`first_step`.
+        """
+        loss = None
+        if closure is not None:
+            if self._unperturbed is not None:
+                raise RuntimeError("step: called with a closure after first_step; second_step or restore comes first")
+            with torch.enable_grad():
+                loss = closure()
+            try:
+                self.first_step()
+                with torch.enable_grad():
+                    closure()
+            except BaseException:
+                self.restore()
+                raise
+        elif self._unperturbed is None:
+            raise TypeError(
+                "step: SAM needs a closure that recomputes loss and gradients; or use its halves, "
+                "first_step() and second_step(), each after a backward()"
+            )
+        self.restore()
+        self.base_optimizer.step()
         return loss
 
+    def _gradients(self) -> tuple[list[torch.Tensor], list[torch.Tensor], list[float]]:
+        """Parameters with a gradient, uphill directions, radii; complex tensors as pairs of real numbers."""
+        params, grads, radii = [], [], []
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None or not p.numel():
+                    continue
+                if p.grad.layout != torch.strided:
+                    raise RuntimeError("SAM does not support sparse gradients: its perturbation moves every weight")
+                place, grad = (torch.view_as_real(t) if t.is_complex() else t for t in (p, p.grad))
+                params.append(place)
+                grads.append(-grad if group.get("maximize", False) else grad)
+                radii.append(group["rho"])
+        return params, grads, radii
+
     def _use_foreach(self, tensors: list[torch.Tensor]) -> bool:
-        return all(t.is_cuda for t in tensors) if self.foreach is None else self.foreach
+        if len({t.device for t in tensors}) > 1:
+            return False
+        return tensors[0].is_cuda if self.foreach is None else self.foreach
 
 
-def _joint_norm(grads: list[torch.Tensor], foreach: bool) -> torch.Tensor:
-    """Euclidean norm of all gradients together, in float32 at least: squares of bfloat16 lose too much."""
+def _unit(grads: list[torch.Tensor], foreach: bool) -> list[torch.Tensor]:
+    """``g / ||g||_2`` with the norm of all gradients together; zero if they are zero.
+
+    In float32 at least, as squares of bfloat16 lose too much, and divided by the largest entry before anything is
+    squared.
+    """
     device = grads[0].device
-    dtype = torch.promote_types(grads[0].dtype, torch.float32)
-    wide = [grad.to(dtype) for grad in grads]
-    norms = torch._foreach_norm(wide) if foreach else [torch.linalg.vector_norm(grad) for grad in wide]
-    return torch.linalg.vector_norm(torch.stack([norm.to(device) for norm in norms]))
+    dtype = functools.reduce(torch.promote_types, (g.dtype for g in grads), torch.float32)
+    grads = [g.to(dtype) for g in grads]
+    largest = torch.stack([g.abs().amax().to(device) for g in grads]).amax()
+    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    scaled = torch._foreach_div(grads, largest) if foreach else [g / largest.to(g.device) for g in grads]
+    norms = torch._foreach_norm(scaled) if foreach else [torch.linalg.vector_norm(g) for g in scaled]
+    norm = torch.linalg.vector_norm(torch.stack([n.to(device) for n in norms])).clamp_min(1)  # it is 0 or at least 1
+    return torch._foreach_div(scaled, norm) if foreach else [g / norm.to(g.device) for g in scaled]
 
 
 def _check_rho(rho: float) -> None:
     if not (math.isfinite(rho) and rho >= 0):
         raise ValueError(f"rho: got {rho!r}, allowed: a finite number of at least 0")
+
+
+def _check_base(base_optimizer: type[Optimizer]) -> None:
+    if not (isinstance(base_optimizer, type) and issubclass(base_optimizer, Optimizer)):
+        raise TypeError(f"base_optimizer: got {base_optimizer!r}, allowed: a class of optimizers, e.g. torch.optim.SGD")
+    closure = inspect.signature(base_optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise TypeError(f"base_optimizer: got {base_optimizer.__name__}, which needs a closure of its own")

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from companion.optim.state import own_state_only
+
 
 class Signum(Optimizer):
     """Signum, and with ``beta=0`` signSGD.
@@ -47,6 +49,9 @@ class Signum(Optimizer):
     Not to be confused with Lion, whose sign is that of a mixture in which the newest gradient counts for more than in
     the momentum that is kept. Adam with ``beta1 = beta2 = eps = 0`` is signSGD; with other rates it is not Signum,
     since a root of averaged squares is not the size of the average.
+
+    Only signs count, so a gradient may be as small or as large as its type can hold; ``(1 - beta) g`` has to be
+    representable too. A complex weight moves as a pair of real ones.
     """
 
     def __init__(
@@ -64,13 +69,28 @@ class Signum(Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its options are checked."""
-        options = self.defaults | param_group
+        options = self.defaults | (param_group if isinstance(param_group, dict) else {})
         for name in ("lr", "weight_decay"):
             if not (math.isfinite(options[name]) and options[name] >= 0):
                 raise ValueError(f"{name}: got {options[name]!r}, allowed: a finite number of at least 0")
         if not 0 <= options["beta"] < 1:
             raise ValueError(f"beta: got {options['beta']!r}, allowed: at least 0, below 1")
         super().add_param_group(param_group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is another optimizer's, or holds momenta of other shapes; nothing is changed then.
+        """
+        with own_state_only(self, state_dict):
+            super().load_state_dict(state_dict)
+            for p in (p for group in self.param_groups for p in group["params"]):
+                kept = self.state.get(p)
+                if kept and ("momentum" not in kept or kept["momentum"].shape != p.shape):
+                    raise ValueError(f"load_state_dict: the state has no momentum of shape {tuple(p.shape)}")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor | None:
@@ -81,13 +101,15 @@ class Signum(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
-            for p in params:
-                if group["beta"] > 0 and "momentum" not in self.state[p]:
-                    self.state[p]["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+            if any(p.grad.layout != torch.strided for p in params):
+                raise RuntimeError("Signum does not support sparse gradients: its momentum moves every weight")
+            if group["beta"] > 0:
+                for p in params:
+                    if "momentum" not in self.state[p]:
+                        self.state[p]["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
             many = all(p.is_cuda for p in params) if group["foreach"] is None else group["foreach"]
-            (self._step_many if many else self._step_each)(params, group)
+            if params:
+                (self._step_many if many else self._step_each)(params, group)
         return loss
 
     def _step_each(self, params: list[torch.Tensor], group: dict[str, Any]) -> None:
@@ -95,9 +117,9 @@ class Signum(Optimizer):
         for p in params:
             average = -p.grad if group["maximize"] else p.grad
             if beta > 0:
-                average = self.state[p]["momentum"].lerp_(average, 1 - beta)
+                average = self.state[p]["momentum"].mul_(beta).add_(average, alpha=1 - beta)
             p.mul_(1 - lr * group["weight_decay"])
-            p.sub_(lr * average.sign())
+            p.sub_(lr * _sign(average))
 
     def _step_many(self, params: list[torch.Tensor], group: dict[str, Any]) -> None:
         lr, beta = group["lr"], group["beta"]
@@ -106,7 +128,14 @@ class Signum(Optimizer):
             averages = torch._foreach_neg(averages)
         if beta > 0:
             momenta = [self.state[p]["momentum"] for p in params]
-            torch._foreach_lerp_(momenta, averages, 1 - beta)
+            torch._foreach_mul_(momenta, beta)
+            torch._foreach_add_(momenta, averages, alpha=1 - beta)
             averages = momenta
         torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
-        torch._foreach_sub_(params, torch._foreach_mul(torch._foreach_sign(averages), lr))
+        signs = [_sign(a) for a in averages] if any(a.is_complex() for a in averages) else torch._foreach_sign(averages)
+        torch._foreach_sub_(params, torch._foreach_mul(signs, lr))
+
+
+def _sign(t: torch.Tensor) -> torch.Tensor:
+    """Sign of real numbers; of real and imaginary parts, each by itself, of complex ones."""
+    return torch.view_as_complex(torch.view_as_real(t).sign()) if t.is_complex() else t.sign()

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -167,10 +169,96 @@ def test_halves_out_of_order_are_refused():
         optimizer.first_step()
 
 
-def test_step_without_closure_says_what_to_do():
+@pytest.mark.parametrize("arguments", [(), (None,)])
+def test_step_without_closure_says_what_to_do(arguments):
     optimizer = SAM([torch.nn.Parameter(torch.ones(1))], torch.optim.SGD, lr=0.1)
-    with pytest.raises(TypeError, match="closure"):
-        optimizer.step(None)
+    with pytest.raises(TypeError, match=r"needs a closure.*first_step\(\) and second_step\(\)"):
+        optimizer.step(*arguments)
+
+
+def test_step_without_closure_is_the_second_half_and_with_one_is_refused_there():
+    ends = []
+    for finish in (SAM.second_step, SAM.step):
+        p = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+        optimizer = SAM([p], torch.optim.SGD, rho=1.0, lr=0.1)
+        p.grad = p.detach().clone()
+        optimizer.first_step()
+        with pytest.raises(RuntimeError, match="after first_step"):
+            optimizer.step(lambda p=p: p.sum())
+        p.grad = p.detach().clone()
+        finish(optimizer)
+        ends.append(p.data)
+    assert torch.equal(*ends)
+    assert torch.allclose(ends[0], torch.tensor([2.64, 3.52]))
+
+
+def test_restore_gives_the_step_up():
+    p = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    optimizer = SAM([p], torch.optim.SGD, rho=1.0, lr=0.1)
+    optimizer.restore()
+    p.grad = torch.ones(2)
+    optimizer.first_step()
+    assert not torch.equal(p.data, torch.tensor([3.0, 4.0]))
+    optimizer.restore()
+    assert torch.equal(p.data, torch.tensor([3.0, 4.0]))
+    optimizer.first_step()  # as if nothing had been
+
+
+@pytest.mark.parametrize("foreach", [True, False])
+@pytest.mark.parametrize("size", [1e-45, 1e-40, 1.0, 3e38])
+def test_perturbation_has_its_length_for_the_smallest_and_the_largest_gradients(size, foreach):
+    p = torch.nn.Parameter(torch.zeros(4))
+    optimizer = SAM([p], torch.optim.SGD, rho=2.0, lr=0.1, foreach=foreach)
+    p.grad = torch.tensor([size, size, -size, size])
+    _, (eps,) = optimizer.perturbation()
+    assert torch.allclose(eps, torch.tensor([1.0, 1.0, -1.0, 1.0]))
+
+
+def test_parameters_of_several_types_share_one_norm():
+    a, b, c = (torch.nn.Parameter(torch.zeros(1, dtype=t)) for t in (torch.float16, torch.float64, torch.bfloat16))
+    optimizer = SAM([a, b, c], torch.optim.SGD, rho=9.0, lr=0.1, foreach=False)
+    for p, g in ((a, 2.0**-23), (b, -(2.0**-22)), (c, 2.0**-22)):
+        p.grad = torch.full_like(p, g)
+    _, eps = optimizer.perturbation()
+    assert [e.item() for e in eps] == pytest.approx([3.0, -6.0, 6.0])
+
+
+def test_a_copy_made_between_the_halves_finishes_the_step():
+    p = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    optimizer = SAM([p], torch.optim.SGD, rho=1.0, lr=0.1)
+    p.grad = p.detach().clone()
+    optimizer.first_step()
+    other, q = copy.deepcopy((optimizer, p))
+    for weights, one in ((p, optimizer), (q, other)):
+        weights.grad = weights.detach().clone()
+        one.second_step()
+    assert torch.equal(p, q)
+    assert q.tolist() == pytest.approx([2.64, 3.52])
+
+
+@pytest.mark.parametrize("base", [torch.optim.LBFGS, "SGD", torch.optim.SGD([torch.nn.Parameter(torch.ones(1))])])
+def test_a_base_optimizer_that_cannot_serve_is_refused(base):
+    with pytest.raises(TypeError, match="base_optimizer: got"):
+        SAM([torch.nn.Parameter(torch.ones(1))], base)
+
+
+def test_base_optimizer_without_foreach_is_not_given_any():
+    p = torch.nn.Parameter(torch.ones(2))
+    optimizer = SAM([p], torch.optim.SparseAdam, foreach=False, lr=0.1)
+    assert not optimizer.foreach
+
+
+def test_running_statistics_of_batch_norm_are_updated_twice_unless_momentum_is_zero():
+    for momentum, passes in ((0.5, 2), (0.0, 1)):
+        layer = torch.nn.BatchNorm1d(1, momentum=0.5)
+        optimizer = SAM(layer.parameters(), torch.optim.SGD, rho=0.1, lr=0.1)
+        x = torch.tensor([[1.0], [3.0]])
+        (layer(x) ** 3).sum().backward()
+        optimizer.first_step()
+        layer.momentum = momentum
+        (layer(x) ** 3).sum().backward()
+        optimizer.second_step()
+        assert layer.running_mean.item() == pytest.approx(2 * (1 - 0.5**passes))
 
 
 def test_bad_radius_of_a_group_is_refused():
