@@ -349,7 +349,9 @@ def main(
     changed: Annotated[bool, typer.Option("--changed", help="Only those that are not as recorded.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Read the lists of mutants, and run nothing.")] = False,
     record: Annotated[bool, typer.Option(help="Write tests/checked.json.")] = True,
-    jobs: Annotated[int, typer.Option(min=1, help="How many at once.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="How many at once.")] = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ),
 ) -> None:
     """Plant the bugs of tests/mutants one at a time: the claims or the tests must notice every one."""
     try:

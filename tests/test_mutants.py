@@ -279,12 +279,17 @@ def test_what_it_started_ends_with_it_and_an_interrupt_leaves_nothing_behind(boo
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert until(lambda: note.is_file() and note.read_text())
-    pid = int(note.read_text())
-    assert running(pid)
-    hunting.send_signal(how)
-    _, errors = hunting.communicate(timeout=60)
-    assert until(lambda: not running(pid))
+    try:
+        assert until(lambda: note.is_file() and note.read_text())
+        pid = int(note.read_text())
+        assert running(pid)
+        hunting.send_signal(how)
+        _, errors = hunting.communicate(timeout=60)
+        assert until(lambda: not running(pid))
+    finally:
+        hunting.kill()
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            os.kill(int(note.read_text()), signal.SIGKILL)
     if how != signal.SIGKILL:
         assert (hunting.returncode, errors) == (130, b"mutants: interrupted\n")
         assert list(scratch.iterdir()) == []
