@@ -68,8 +68,8 @@ class Stepper:
     Notes
     -----
     A length of graph is recorded when it comes the second time; the first time its steps are made one by one. So a
-    short run costs no recording, and later runs of the same stepper use the graphs of earlier ones: where a loop ends by
-    what it finds, or the inputs of all steps do not fit into memory, call ``run`` for some hundreds of steps at a time.
+    short run costs no recording, and later runs of the same stepper use the graphs of earlier ones: where a loop ends
+    by what it finds, or the inputs of all steps do not fit into memory, call ``run`` for some hundreds of steps a time.
 
     ``record`` is called once more at the start of each run, to learn the shapes of what it gives.
     """

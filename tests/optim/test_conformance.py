@@ -257,6 +257,9 @@ def test_a_copy_can_be_stored_loaded_and_given_more_parameters(case):
     optimizer.step(lambda: torch.zeros(()))
     assert not torch.equal(extra, torch.ones_like(extra))
     optimizer.load_state_dict(optimizer.state_dict())
+    others = [*problem()[0], torch.nn.Parameter(torch.ones(2, dtype=torch.float64))]
+    never_copied = case.make([{"params": others[:2]}, {"params": others[2:]}])
+    optimizer.load_state_dict(never_copied.state_dict())
 
 
 @each_optimizer
