@@ -105,5 +105,16 @@ def content(path: Path) -> bytes:
     return read if path.suffix in BINARY else read.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
 
 
+def same_code(package: Path, other: Path) -> bool:
+    """Whether two folders hold the same package."""
+
+    def held(folder: Path) -> dict[str, Path]:
+        files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".ipynb"))
+        return {path.relative_to(folder).as_posix(): path for path in files}
+
+    mine, theirs = held(package), held(other)
+    return mine.keys() == theirs.keys() and all(content(mine[name]) == content(theirs[name]) for name in mine)
+
+
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
