@@ -1,9 +1,9 @@
 """The book's own directives and roles. They read records; nothing that we measured is typed in a page.
 
 Directives: ``claims-table``, ``parameters-table``, ``paper-record``, ``record-only``, ``record-figure``, ``expected``,
-``chapter-list``, ``chapter-map``, ``theorem-list``, ``ledger-table``, ``ledger-totals``, ``planted-bugs``. Roles:
-``measured``, ``claim``, ``computed``. On a chapter's page the chapter is the page's own; elsewhere ``:chapter: SLUG``
-names it (in a role, ``SLUG:C1.slope``).
+``chapter-list``, ``chapter-map``, ``theorem-list``, ``notation-list``, ``ledger-table``, ``ledger-totals``,
+``planted-bugs``. Roles: ``measured``, ``claim``, ``computed``, ``notation``. On a chapter's page the chapter is the
+page's own; elsewhere ``:chapter: SLUG`` names it (in a role, ``SLUG:C1.slope``).
 
 Written without being asked for: the card at a chapter's head and the foot with the origin of its numbers, the head of
 each lab, the links between claims, theorems, figures and code, pages of the claims as code, an archive of each
@@ -21,6 +21,7 @@ from companion.sphinx.exercises import ExpectedOutput
 from companion.sphinx.figures import RecordFigure
 from companion.sphinx.labs import name_figures, use_executed_notebook
 from companion.sphinx.ledger import LedgerTable, LedgerTotals, load_filter, write_files
+from companion.sphinx.notation import Notation, NotationList
 from companion.sphinx.overview import ChapterList, PaperRecord, PlantedBugs, RecordOnly
 from companion.sphinx.roles import ClaimRole, Computed, Measured
 from companion.sphinx.tables import ClaimsTable, ParametersTable
@@ -33,6 +34,7 @@ DIRECTIVES = {
     "expected": ExpectedOutput,
     "ledger-table": LedgerTable,
     "ledger-totals": LedgerTotals,
+    "notation-list": NotationList,
     "paper-record": PaperRecord,
     "parameters-table": ParametersTable,
     "planted-bugs": PlantedBugs,
@@ -40,7 +42,7 @@ DIRECTIVES = {
     "record-only": RecordOnly,
     "theorem-list": TheoremList,
 }
-ROLES = {"claim": ClaimRole, "computed": Computed, "measured": Measured}
+ROLES = {"claim": ClaimRole, "computed": Computed, "measured": Measured, "notation": Notation}
 
 
 def show_repository(app: Sphinx, config: object) -> None:

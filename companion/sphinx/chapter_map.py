@@ -1,6 +1,8 @@
 """A map of the chapters: which parts of the library they share, drawn when the book is built."""
 
+import ast
 import html
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,9 +13,9 @@ from companion.catalogue import Chapter, module_name
 from companion.sources import imported_modules
 from companion.sphinx.records import Reader
 
-LAYERS = {"optim": "Optimizers", "models": "Models", "analysis": "Analysis", "data": "Data"}
+LAYERS = {"optim": "Optimizers", "models": "Models", "analysis": "Analysis"}
+SHOWN = re.compile(r"\{literalinclude\} +\.\./(companion/\S+\.py)")
 WIDTH, LINE, LEFT, RIGHT = 760, 26, 330, 560
-ALWAYS = ("data.download",)  # plumbing that says nothing about a chapter
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,40 @@ def shared_modules(chapters: list[Chapter]) -> list[Shared]:
 
 
 def library(chapter: Chapter) -> list[tuple[str, str]]:
-    """The library's modules behind a chapter as (layer, name), read off the imports of its package."""
+    """The library's modules behind a chapter as (layer, name): what its package imports and its page shows as code."""
     home = chapter.root / "companion" / "chapters" / module_name(chapter.slug)
     waiting = sorted(home.rglob("*.py")) if home.is_dir() else [home.with_suffix(".py")]
-    found: set[tuple[str, str]] = set()
-    seen = set(waiting)
+    page = chapter.page.read_text("utf-8") if chapter.page.is_file() else ""
+    waiting += [file for name in SHOWN.findall(page) if (file := chapter.root / name).is_file()]
+    seen: set[Path] = set()
     while waiting:
-        for name, file in _imported(waiting.pop(), chapter.root):
-            layer, _, rest = name.removeprefix("companion.").partition(".")
-            if layer in LAYERS and file not in seen:
-                seen.add(file)
-                waiting.append(file)
-                if rest and f"{layer}.{rest}" not in ALWAYS and file.name != "__init__.py":
-                    found.add((layer, rest.split(".")[0]))
-    return sorted(found)
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += _imported(file, chapter.root)
+    inside = [file.relative_to(chapter.root / "companion").with_suffix("").parts for file in seen]
+    return sorted({parts[:2] for parts in inside if parts[0] in LAYERS})
 
 
 @cache
-def _imported(path: Path, root: Path) -> list[tuple[str, Path]]:
-    return imported_modules(path, root)
+def _imported(path: Path, root: Path) -> list[Path]:
+    """The library's modules that a module imports; a name of a package is the module that the package takes it from."""
+    named = [(name, file) for name, file in imported_modules(path, root) if name.split(".")[1:2][0] in LAYERS]
+    found = [file for _, file in named if file.name != "__init__.py"]
+    for package in {file for _, file in named if file.name == "__init__.py"}:
+        wanted = _names(path, package, root)
+        exported = ast.parse(package.read_text("utf-8"))
+        for node in ast.walk(exported):
+            if isinstance(node, ast.ImportFrom) and node.module and wanted & {alias.name for alias in node.names}:
+                file = root.joinpath(*node.module.split(".")).with_suffix(".py")
+                found += [file] if file.is_file() else []
+    return found
+
+
+def _names(path: Path, package: Path, root: Path) -> set[str]:
+    module = ".".join(package.parent.relative_to(root).parts)
+    imports = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom))
+    return {alias.name for node in imports if node.module == module for alias in node.names}
 
 
 class ChapterMap(Reader):
@@ -81,14 +98,13 @@ def draw(chapters: list[Chapter], shared: list[Shared], titles: dict[str, str], 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {height:.0f}" xmlns="http://www.w3.org/2000/svg" aria-label="Map of the chapters">'
     ]
+    middle = (LEFT + RIGHT) / 2
     for one in shared:
-        end = right[f"{one.layer}.{one.name}"]
+        end = LINE * right[f"{one.layer}.{one.name}"] + 14
         for slug in one.chapters:
-            y, z = LINE * left[slug] + 14, LINE * end + 14
-            middle = (LEFT + RIGHT) / 2
-            parts.append(
-                f'<path class="map-edge layer-{one.layer}" d="M{LEFT},{y} C{middle},{y} {middle},{z} {RIGHT},{z}"/>'
-            )
+            start = LINE * left[slug] + 14
+            line = f"M{LEFT},{start} C{middle},{start} {middle},{end} {RIGHT},{end}"
+            parts.append(f'<path class="map-edge layer-{one.layer}" fill="none" stroke="currentColor" d="{line}"/>')
     parts += [_text(LEFT - 12, row, label, "map-group", "end") for row, label in left_labels]
     parts += [_text(RIGHT + 12, row, label, "map-group", "start") for row, label in right_labels]
     for chapter in chapters:

@@ -66,6 +66,8 @@ def code_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         page = app.builder.get_relative_uri(code_page(chapter), f"book/{chapter.slug}")
         title = f"{records.titles[chapter.slug]}: the claims as code"
         shown = highlight(path.read_text("utf-8"), PythonLexer(), formatter)
+        # Hundreds of addresses to copy; a stop of the tab key at each would be in the way.
+        shown = shown.replace('<a href="#line-', '<a tabindex="-1" href="#line-')
         body = (
             f'<section class="code-page"><h1>{title}</h1>'
             f'<p><code>{path.relative_to(chapter.root).as_posix()}</code>, of <a href="{page}">the chapter</a>.</p>'

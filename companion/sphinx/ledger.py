@@ -52,9 +52,14 @@ class LedgerTable(Reader):
         for row in rows:
             anchor = f"{chapter.slug}-{claim_anchor(row.claim)}"
             name = self.link(row.claim, f"book/{chapter.slug}", claim_anchor(row.claim))
-            says = [permalink(row.claim, anchor), nodes.strong("", "", name), nodes.Text(" " + row.says)]
+            says = [
+                permalink(row.claim, anchor),
+                nodes.Text(" "),
+                nodes.strong("", "", name),
+                nodes.Text(" " + row.says),
+            ]
             if row.claim in declared:
-                says.append(see(self.env, chapter, declared[row.claim]))
+                says += [nodes.Text(" "), see(self.env, chapter, declared[row.claim])]
             cells: list[Any] = [says, badge(row.quick)]
             cells += [badge(row.paper)] if shown[PROFILES[1]] else []
             cells += [_held(seeds, row.claim)] if seeds else []

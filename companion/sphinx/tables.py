@@ -143,12 +143,13 @@ class ClaimsTable(Reader):
             verdicts = [found[profile].get(claim.id) for profile in shown]
             says = [
                 permalink(claim.id, claim_anchor(claim.id)),
+                nodes.Text(" "),
                 nodes.strong("", claim.id),
                 nodes.Text(" " + claim.says),
             ]
             if claim.changed:
                 says.append(nodes.inline("", f"Changed: {claim.changed}", classes=["claim-changed"]))
-            says.append(see(self.env, chapter, claim))
+            says += [nodes.Text(" "), see(self.env, chapter, claim)]
             rows.append([says, self._judged(claim, verdicts), *map(outcome, verdicts)])
             marks.append(row_mark(claim_anchor(claim.id), claim, verdicts[0]))
         widths = [30, 35, 35] if len(shown) == 1 else [26, 28, 23, 23]
