@@ -324,9 +324,9 @@ def check(
 
 
 def _pass_rates(name: str, found: list[Verdicts]) -> str:
-    """A chapter's verdict table for one seed; its pass rates, with the seeds that failed, for several."""
+    """A chapter's verdicts for one seed, as a table and in words; its pass rates, with the seeds that failed, for several."""
     if len(found) == 1:
-        return f"{name}\n{found[0]}\n{_tally(found[0])}"
+        return f"{name}\n{found[0]}\n\n{found[0].summary()}\n\n{_tally(found[0])}"
     rows = [("claim", "stance", "holds", "control refuted", "failing seeds")]
     for verdict in found[0]:
         column = [(verdicts.seed, verdicts[verdict.claim]) for verdicts in found]
