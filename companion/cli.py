@@ -324,7 +324,7 @@ def check(
 
 
 def _pass_rates(name: str, found: list[Verdicts]) -> str:
-    """A chapter's verdicts for one seed, as a table and in words; its pass rates, with the seeds that failed, for several."""
+    """The verdicts of one seed as a table and in words; of several seeds the pass rates and which failed."""
     if len(found) == 1:
         return f"{name}\n{found[0]}\n\n{found[0].summary()}\n\n{_tally(found[0])}"
     rows = [("claim", "stance", "holds", "control refuted", "failing seeds")]
