@@ -19,8 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog, nnls
 
-# A margin below this multiple of the largest ||z_i||_{p*} cannot be told from zero in double precision.
+# A margin below SEPARABLE times the largest ||z_i||_{p*} is not told from zero by the solvers' tolerances. Where the dual
+# bounds it from above to within PROVEN of its value, it is known all the same, down to the roundings of the products.
 SEPARABLE = 1e-9
+PROVEN = 1e-6
+ROUNDING = 1e-13
 
 
 class NotSeparableError(ValueError):
@@ -54,7 +57,7 @@ class MaxMargin:
     @property
     def multipliers(self) -> np.ndarray:
         """Multipliers of ``<z_i, w> >= 1`` in ``min ||w||_2^2 / 2``: for p = 2, ``separator = Z^T multipliers``."""
-        return self.q / self.margin**2
+        return self.q / self.margin / self.margin  # the square itself may underflow
 
 
 def max_margin(Z: np.ndarray, p: float = 2) -> MaxMargin:
@@ -71,14 +74,18 @@ def max_margin(Z: np.ndarray, p: float = 2) -> MaxMargin:
     ``min ||Z^T u||^2 + (sum(u) - 1)^2``, whose solution is proportional to the nearest point's weights
     [Lawson and Hanson, Solving Least Squares Problems, chapter 23]. p = 1 and p = inf are linear programs.
 
+    The examples are scaled by a power of two first, so that a common factor of theirs changes nothing but the margin.
+
     Raises
     ------
     NotSeparableError
         If no direction classifies every example correctly.
     ValueError
-        For another norm, or examples that are not a finite matrix.
+        For another norm, examples that are not a finite matrix, or separable examples of so different lengths that
+        double precision cannot tell their margin from zero.
     """
-    Z = _checked(Z)
+    given = _checked(Z)
+    Z, exponent = _scaled(given)
     if p == 2:
         q = _nearest_point_weights(Z)
         w = Z.T @ q
@@ -89,9 +96,15 @@ def max_margin(Z: np.ndarray, p: float = 2) -> MaxMargin:
         raise ValueError(f"p: got {p!r}, allowed: 1, 2 or numpy.inf")
     margin = float((Z @ w).min())
     dual_order = {1: np.inf, 2: 2, np.inf: 1}[p]
-    if margin <= SEPARABLE * np.linalg.norm(Z, ord=dual_order, axis=1).max():
-        raise NotSeparableError(f"data not separable: the largest margin in the {p}-norm is {max(margin, 0.0):.3g}")
-    return MaxMargin(w, margin, q, p, float(np.linalg.norm(Z.T @ q, ord=dual_order) - margin))
+    gap = float(np.linalg.norm(Z.T @ q, ord=dual_order) - margin)
+    largest = np.linalg.norm(Z, ord=dual_order, axis=1).max()
+    proven = margin > ROUNDING * largest and abs(gap) <= PROVEN * margin
+    if margin <= SEPARABLE * largest and not proven:
+        if _separable(given):
+            raise ValueError("Z: got examples whose lengths differ too much to tell their margin from zero; scale them")
+        found = np.ldexp(max(margin, 0.0), exponent)
+        raise NotSeparableError(f"data not separable: the largest margin in the {p}-norm is {found:.3g}")
+    return MaxMargin(w, float(np.ldexp(margin, exponent)), q, p, float(np.ldexp(gap, exponent)))
 
 
 def weighted_svm(Z: np.ndarray, metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,10 +151,12 @@ def normalized_margin(w: np.ndarray, Z: np.ndarray, p: float = 2) -> np.ndarray:
     -------
     Array of shape ``(...)``
     """
-    w, Z = np.asarray(w, dtype=float), np.asarray(Z, dtype=float)
+    w, (Z, exponent) = np.asarray(w, dtype=float), _scaled(np.asarray(Z, dtype=float))
+    largest = np.abs(w).max(-1, keepdims=True)
+    w = np.divide(w, largest, out=np.zeros_like(w), where=largest > 0)  # its length does not count, its squares might
     size = np.linalg.norm(w, ord=p, axis=-1)
     margins = np.einsum("...nd,...d->...n", Z, w).min(-1)
-    return np.divide(margins, size, out=np.zeros_like(margins), where=size > 0)
+    return np.ldexp(np.divide(margins, size, out=np.zeros_like(margins), where=size > 0), exponent)
 
 
 def _checked(Z: np.ndarray) -> np.ndarray:
@@ -151,6 +166,19 @@ def _checked(Z: np.ndarray) -> np.ndarray:
     if not np.isfinite(Z).all():
         raise ValueError("Z: got entries that are not finite")
     return Z
+
+
+def _scaled(Z: np.ndarray) -> tuple[np.ndarray, int]:
+    """``Z / 2**e`` with its largest entry between 1/2 and 1, and ``e``: exact, however small or large the entries."""
+    exponent = int(np.frexp(np.abs(Z).max(initial=0.0))[1])
+    return np.ldexp(Z, -exponent), exponent
+
+
+def _separable(Z: np.ndarray) -> bool:
+    """Whether some direction has a positive product with every example, however long or short each is."""
+    rows = np.array([_scaled(row)[0] for row in Z])
+    w = rows.T @ _nearest_point_weights(rows)
+    return bool((rows @ w).min() > SEPARABLE)
 
 
 def _nearest_point_weights(Z: np.ndarray) -> np.ndarray:

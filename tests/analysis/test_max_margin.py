@@ -143,3 +143,53 @@ def test_normalized_margin_broadcasts_and_takes_zero():
     assert found.shape == (2, 2)
     assert np.array_equal(found[0], [0, 0])
     assert np.allclose(found[1], Z.sum(-1).min(-1) / 3)
+
+
+@pytest.mark.parametrize("p", NORMS)
+@pytest.mark.parametrize("factor", [2.0**-1060, 2.0**-700, 2.0**-60, 2.0**600, 2.0**1020])
+def test_a_common_factor_changes_nothing_but_the_margin(p, factor):
+    Z = np.ldexp(np.rint(np.ldexp(separable(5, 15, 4), 8)), -8)  # eight bits: the smallest factor leaves no more
+    one, other = max_margin(Z, p), max_margin(factor * Z, p)
+    assert np.array_equal(other.w, one.w)
+    assert np.array_equal(other.q, one.q)
+    assert other.margin == pytest.approx(factor * one.margin, rel=1e-2)  # a few bits near the smallest numbers
+    assert normalized_margin(one.w, factor * Z, p) == pytest.approx(other.margin)
+    if factor > 2.0**-1000:
+        assert other.margin == factor * one.margin
+        assert (factor * Z @ other.separator).min() == pytest.approx(1)
+
+
+def test_multipliers_of_small_data_are_right_where_the_squared_margin_underflows():
+    Z = 1e-153 * separable(3, 15, 4)
+    solution = max_margin(Z, 2)
+    assert np.allclose(Z.T @ solution.multipliers / solution.separator, 1)
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+def test_normalized_margin_does_not_depend_on_the_length_of_the_direction(factor):
+    Z = separable(2, 9, 3)
+    w = max_margin(Z, 2).w
+    for p in NORMS:
+        assert normalized_margin(factor * w, Z, p) == pytest.approx(normalized_margin(w, Z, p))
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+@pytest.mark.parametrize("p", NORMS)
+def test_data_of_extreme_scale_that_cannot_be_separated_are_still_refused(p, factor):
+    with pytest.raises(NotSeparableError, match="not separable"):
+        max_margin(factor * np.array([[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.8]]), p)
+
+
+def test_a_small_margin_that_the_dual_proves_is_found():
+    Z = separable(3, 12, 3) * np.geomspace(1, 1e-10, 12)[:, None]
+    solution = max_margin(Z, 2)
+    assert 1e-10 < solution.margin < 1e-9
+    assert abs(solution.gap) < 1e-6 * solution.margin
+
+
+@pytest.mark.parametrize("p", NORMS)
+def test_separable_examples_of_too_different_lengths_are_not_called_inseparable(p):
+    Z = separable(4, 12, 3) * np.geomspace(1, 1e-300, 12)[:, None]
+    with pytest.raises(ValueError, match="lengths differ too much") as caught:
+        max_margin(Z, p)
+    assert not isinstance(caught.value, NotSeparableError)
