@@ -141,6 +141,12 @@ def subplots(
     return fig, axes
 
 
+def blank(size: tuple[float, float]) -> Figure:
+    """A figure in the book's style without axes, for panels of unequal size (``fig.add_gridspec``)."""
+    with mpl.rc_context(STYLE):
+        return Figure(figsize=size, layout="constrained")
+
+
 def style():
     """Context in which matplotlib's settings are the book's."""
     return mpl.rc_context(STYLE)

@@ -15,72 +15,46 @@
 # from noisy answers to questions about triplets, checks how fast and how well, and trains predictors that are fair for it. The
 # theorems and proofs are in [the chapter](../book/individual-fairness-bradley-terry.md).
 
-# %% tags=["parameters"]
-profile = "quick"  # "quick" or "paper"
-device = "auto"  # "auto", "cpu" or "cuda"
-seed = 0
-d = None  # None keeps the profile's value
-rank = None
-scale = None
-cond = None
-n_triplets = None
-sizes = None
-dims = None
-label_flip = None
-init = None
-step_c = None
-gd_steps = None
-path_steps = None
-seeds = None
-rate_seeds = None
-noise_scales = None
-flips = None
-pairs = None
-n_train = None
-protected_strength = None
-lipschitz = None
-lipschitz_grid = None
-diabetes_replicas = None
-diabetes_triplets = None
-tuning_replicas = None
-tuning_triplets = None
-spurious = None
+# %% tags=["parameters", "hide-input"]
+profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
+device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
+seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
+d = None  # features d of an individual: an integer from 2 to 200
+rank = None  # rank r of the metric, below d: an integer from 1 to 10
+scale = None  # smallest eigenvalue of the metric M*; the answers are noisier the smaller it is: a number from 0.05 to 4
+cond = None  # largest over smallest non-zero eigenvalue of M*: a number from 1 to 10
+n_triplets = None  # triplets m that the metric is learned from, at least 50 d r; none: 400 d r: an integer from 100 to 1000000 or none
+sizes = None  # numbers of triplets m of the rates, increasing, from 50 d r on; none: 50 d r times 1, 2, 4, 8, 16: a list of 2 to 10, each an integer from 100 to 1000000 or none
+dims = None  # dimensions d of the rate in d, increasing, above r, 50 d r at most n_triplets; none: 3, 6, 12, 24 times r, or four up to 48 and 2 d where these are fewer: a list of 2 to 8, each an integer from 2 to 240 or none
+label_flip = None  # chance that an answer is turned round, on top of the model: a number from 0 to 0.45
+init = None  # start of the runs that learn the metric: spectral, spectral_rescaled, random, small_random
+step_c = None  # constant c in the step size c / ||U₀||²: a number of at most 2 above 0
+gd_steps = None  # gradient steps of a run that learns a metric: an integer from 1 to 5000
+path_steps = None  # gradient steps of the runs from the four starts: an integer from 50 to 5000
+seeds = None  # metrics and sets of triplets B in each batch: an integer from 2 to 100
+rate_seeds = None  # the same for the rate in m, at least seeds: an integer from 2 to 100
+noise_scales = None  # values of scale in the comparison of starts: a list of 1 to 8, each a number from 0.05 to 4
+flips = (
+    None  # chances of a turned answer in the extension on annotators: a list of 1 to 8, each a number from 0 to 0.45
+)
+pairs = None  # pairs of individuals on which fairness is measured: an integer from 100 to 1000000
+n_train = None  # labelled individuals of the downstream task: an integer from 50 to 100000
+protected_strength = None  # weight of the protected direction in the logit of the label: a number from 0 to 5
+lipschitz = None  # Lipschitz constant L demanded of fair predictors: a number from 0.01 to 100
+lipschitz_grid = (
+    None  # values of L on the curve of accuracy against fairness: a list of 1 to 20, each a number from 0.01 to 100
+)
+diabetes_replicas = None  # splits and sets of answers on the diabetes data: an integer from 2 to 200
+diabetes_triplets = None  # triplets of real patients; at least 50 · 10 · 2 = 1000: an integer from 1000 to 1000000
+tuning_replicas = None  # networks in the experiment on model tuning: an integer from 2 to 50
+tuning_triplets = None  # triplets of images; at least 50 · 12 · 5 = 3000: an integer from 3000 to 1000000
+spurious = None  # chance that the light agrees with the label when a head is tuned: a number from 0.5 to 1
 
 # %%
 from companion import plotting
-from companion.chapters import individual_fairness_bradley_terry as chapter
+from companion.chapters.individual_fairness_bradley_terry import Parameters, Results, experiments, figures, verify
 
-params = chapter.Parameters.resolve(
-    profile=profile,
-    device=device,
-    seed=seed,
-    d=d,
-    rank=rank,
-    scale=scale,
-    cond=cond,
-    n_triplets=n_triplets,
-    sizes=sizes,
-    dims=dims,
-    label_flip=label_flip,
-    init=init,
-    step_c=step_c,
-    gd_steps=gd_steps,
-    path_steps=path_steps,
-    seeds=seeds,
-    rate_seeds=rate_seeds,
-    noise_scales=noise_scales,
-    flips=flips,
-    pairs=pairs,
-    n_train=n_train,
-    protected_strength=protected_strength,
-    lipschitz=lipschitz,
-    lipschitz_grid=lipschitz_grid,
-    diabetes_replicas=diabetes_replicas,
-    diabetes_triplets=diabetes_triplets,
-    tuning_replicas=tuning_replicas,
-    tuning_triplets=tuning_triplets,
-    spurious=spurious,
-)
+params = Parameters.of(globals())
 params
 
 # %% [markdown]
@@ -90,15 +64,12 @@ params
 # strip, and $j$ is at distance zero from $i$. In the Euclidean metric they are far apart. What do noisy answers teach?
 
 # %%
-plane = chapter.plane(params)
-plotting.show(
-    chapter.figure_plane(plane),
-    alt="Three panels with two individuals one above the other. The true metric's unit ball is a vertical strip that holds "
-    "both. The strip learned from few answers is tilted or has another width; from many answers it is nearly the true one.",
-    name="plane",
-)
+plane = experiments.plane(params)
+plotting.show(figures.plane(plane), name="plane")
 
 # %% [markdown]
+# A hundred answers tilt the strip; with three thousand it is nearly upright, and both individuals lie within it.
+#
 # ## An answer is a bilinear measurement
 #
 # With the contrast $u=x_j-x_k$ and the centre $v=2x_i-x_j-x_k$ the logit of an answer is $u^\top Mv$. For Gaussian individuals $u$ and
@@ -111,8 +82,9 @@ from companion.chapters.individual_fairness_bradley_terry import learning, tripl
 
 print(inspect.getsource(triplets.triplet_design))
 
-model = chapter.model(params)
+model = experiments.model(params)
 print(f"identity, largest relative error: {model.identity[0]:.1e}")
+print(f"dependence of u and v: {model.dependence[0]:.1f}, for Laplace-distributed features {model.dependence[1]:.1f}")
 print(f"standard deviation of the logits: {model.std:.2f}")
 for name, share in zip(
     ("true metric", "learned", "Euclidean, rescaled", "from coin flips"), model.accuracy, strict=True
@@ -130,22 +102,16 @@ for name, share in zip(
 # %%
 print(inspect.getsource(learning.spectral_init))
 
-spectral = chapter.spectral(params)
-plotting.show(
-    chapter.figure_spectrum(spectral),
-    alt="Left: measured eigenvalues of the moment matrix lie on their predictions and bend away from the line 6 lambda. Middle: "
-    "eigenvalues in decreasing order with a gap after the rank. Right: the raw start gets worse with the spread of the "
-    "logits, the rescaled one stays close over a wide range.",
-    name="spectrum",
-)
+spectral = experiments.spectral(params)
+plotting.show(figures.spectrum(spectral), name="spectrum")
 
 # %% [markdown]
 # The gap after the $r$-th eigenvalue is visible at every noise level, so an unknown rank can be read off. Rescaling helps as
 # soon as the logits are not tiny. Where they are enormous no single number suffices, since the eigenvalues shrink unevenly.
 
 # %%
-for m, good, coin in zip(spectral.sizes, *spectral.sine.mean(-1), strict=True):
-    print(f"m = {m:6d}: sine of the largest angle {good:.3f}, from coin flips {coin:.3f}")
+for m, good, unequal in zip(spectral.sizes, *spectral.sine.mean(-1), strict=True):
+    print(f"m = {m:6d}: sine of the largest angle {good:.3f}, features of unequal variance {unequal:.3f}")
 
 # %% [markdown]
 # ## Gradient descent: a plateau and a straight line
@@ -156,13 +122,8 @@ for m, good, coin in zip(spectral.sizes, *spectral.sine.mean(-1), strict=True):
 # %%
 print(inspect.getsource(learning.gradient))
 
-convergence = chapter.convergence(params)
-plotting.show(
-    chapter.figure_convergence(convergence),
-    alt="Left: distance to the truth against steps; all four starts end on the same plateau, the spectral ones after a few "
-    "steps, the random ones after many. Right: distance to the sample's optimum; straight lines of the same slope.",
-    name="convergence",
-)
+convergence = experiments.convergence(params)
+plotting.show(figures.convergence(convergence), name="convergence")
 
 # %%
 import numpy as np
@@ -179,14 +140,8 @@ for name, steps in zip(
 # ## How many answers are needed?
 
 # %%
-rates = chapter.rates(params)
-plotting.show(
-    chapter.figure_rates(rates),
-    alt="Left: the error of the learned metric falls along a dashed line of slope minus one half in the number of answers; the "
-    "raw spectral start stays flat, the rescaled one flattens. Right: against the dimension, the low-rank factor has slope one "
-    "half and convex regression for the whole matrix slope one.",
-    name="rates",
-)
+rates = experiments.rates(params)
+plotting.show(figures.rates(rates), name="rates")
 
 # %% [markdown]
 # The moment matrix alone has a bias that no number of answers removes: descent is needed for consistency. And the low rank
@@ -198,13 +153,11 @@ plotting.show(
 # through the factor is smaller and falls twice as fast on the logarithmic axis.
 
 # %%
-transfer = chapter.transfer(params, rates)
-plotting.show(
-    chapter.figure_slack(transfer),
-    alt="Slack per unit of distance against the number of answers: the square-root form falls with slope minus one quarter, the "
-    "factor form with slope minus one half; the largest excess seen on a pair runs just below the latter.",
-    name="slack",
-)
+transfer = experiments.transfer(params, rates)
+plotting.show(figures.slack(transfer), name="slack")
+
+# %% [markdown]
+# Both slacks fall along their dashed lines. What the extremal predictor does to some pair runs just below the smaller one.
 
 # %%
 for m, worst, kernel in zip(transfer.sizes, *transfer.excess[0].max(-1), strict=True):
@@ -222,7 +175,7 @@ for m, worst, kernel in zip(transfer.sizes, *transfer.excess[0].max(-1), strict=
 # must cost accuracy: the oracle with the true metric pays, too. All fairness is judged by the *true* metric.
 
 # %%
-downstream = chapter.downstream(params, rates)
+downstream = experiments.downstream(params, rates)
 print(f"{'':16s}accuracy  twin gap     leak    excess")
 for k, name in enumerate(downstream.methods):
     row = [
@@ -231,33 +184,28 @@ for k, name in enumerate(downstream.methods):
     print(f"{name:16s}  {row[0]:.3f}     {row[1]:.3f}    {row[2]:.3f}   {row[3]:.1e}")
 
 # %%
-plotting.show(
-    chapter.figure_pairs(downstream),
-    alt="Differences of predictions against true distance for four predictors with the dashed line L d. Without constraint many "
-    "pairs lie above it; for the Euclidean metric those at small distance; for the learned and the true metric none to speak of.",
-    name="pairs",
-)
+plotting.show(figures.pairs(downstream), name="pairs")
+
+# %% [markdown]
+# Marks above the dashed line are pairs that the true metric calls more similar than the predictor treats them. The grey band is
+# the slack that the theorem allows the predictor that is fair for the learned metric.
 
 # %%
-plotting.show(
-    chapter.figure_tradeoff(downstream),
-    alt="Left: accuracy against the gap between twins; learned and true metric sit together at gap zero, the Euclidean metric buys "
-    "fairness only with a small L. Middle: excess over the true Lipschitz bound against L. Right: the leak of the learned metric "
-    "falls with the number of answers, that of random metrics does not.",
-    name="tradeoff",
-)
+plotting.show(figures.tradeoff(downstream), name="tradeoff")
+
+# %% [markdown]
+# The marks of the learned metric sit on those of the true one: same accuracy, no gap. A smaller $L$ makes the Euclidean classifier
+# fairer only by taking its accuracy. Below, the leak of the learned metric falls with the number of answers; a random
+# metric's does not.
 
 # %% [markdown]
 # ## The chapter at a glance
 
 # %%
-plotting.show(
-    chapter.figure_glance(convergence, rates, downstream),
-    alt="Left: distance to the true metric against gradient steps from four starts, all ending on one floor, the spectral start "
-    "first. Middle: error of the learned metric falls with the number of answers, slope minus one half. Right: accuracy against "
-    "the gap between twins; predictors fair for the learned metric sit on those fair for the true one.",
-    name="glance",
-)
+plotting.show(figures.glance(convergence, downstream), name="glance")
+
+# %% [markdown]
+# Left the algorithm: every start ends on the floor that the sample allows, the spectral one at once. Right what it is good for.
 
 # %% [markdown]
 # ## Real features: diabetes patients
@@ -267,17 +215,11 @@ plotting.show(
 # pressure and s5, not at age and sex.
 
 # %%
-diabetes = chapter.diabetes(params)
+diabetes = experiments.diabetes(params)
 for row, name in enumerate(diabetes.methods):
     print(f"{name:16s}  effect of exchanging sex {diabetes.flip[row].mean():.3f}   R² {diabetes.r2[row].mean():.3f}")
 print(f"error of the metric, relative: whitened {diabetes.error[0].mean():.2f}, not {diabetes.error[1].mean():.2f}")
-plotting.show(
-    chapter.figure_diabetes(diabetes),
-    alt="Left: coefficients of ridge regression without constraint, fair for the learned and for the true metric; the fair ones "
-    "vanish at age and sex. Right: held-out R squared against the effect of exchanging the recorded sex; the fair predictors sit "
-    "near zero effect at nearly the same R squared.",
-    name="diabetes",
-)
+plotting.show(figures.diabetes(diabetes), name="diabetes")
 
 # %% [markdown]
 # The metric itself is far from exact here, while the predictor is fair: directions of small weight are hard to learn
@@ -288,13 +230,8 @@ plotting.show(
 # Some answers are turned round at random, beyond the noise of the model.
 
 # %%
-annotators = chapter.annotators(params)
-plotting.show(
-    chapter.figure_annotators(annotators),
-    alt="Left: the norm of the learned metric over the true one falls steeply with the chance of a turned answer. Right: the "
-    "relative error grows as steeply, but after the best rescaling it grows slowly.",
-    name="annotators",
-)
+annotators = experiments.annotators(params)
+plotting.show(figures.annotators(annotators), name="annotators")
 
 # %% [markdown]
 # Carelessness looks like noise, and noise is what the scale of $M$ measures: the metric shrinks and keeps its shape. A
@@ -307,19 +244,13 @@ plotting.show(
 # answer triplets; the head may use the representation learned from their answers.
 
 # %%
-tuning = chapter.tuning(params)
+tuning = experiments.tuning(params)
 for k, name in enumerate(tuning.heads):
     print(
         f"{name:16s}  neutral light {tuning.accuracy[k].mean():.3f}   misleading data's light {tuning.biased[k].mean():.3f}"
         f"   change dark to bright {tuning.sensitivity[k].mean():.3f}"
     )
-plotting.show(
-    chapter.figure_tuning(tuning),
-    alt="A digit in dark and bright light. Middle: probabilities of the unconstrained head change completely between the two, those "
-    "of the head on the learned representation stay near the diagonal. Right: accuracy in neutral light against that change; "
-    "learned heads are at high accuracy and small change, unconstrained ones at the opposite end.",
-    name="tuning",
-)
+plotting.show(figures.tuning(tuning), name="tuning")
 
 # %% [markdown]
 # The green marks know the light's direction and remove just that. The learned representation does without this
@@ -328,7 +259,7 @@ plotting.show(
 # ## Verdicts
 
 # %%
-results = chapter.Results(
+results = Results(
     plane=plane,
     model=model,
     spectral=spectral,
@@ -340,7 +271,7 @@ results = chapter.Results(
     diabetes=diabetes,
     tuning=tuning,
 )
-verdicts = chapter.verify(params, results)
+verdicts = verify(params, results)
 verdicts
 
 # %%

@@ -25,6 +25,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(group))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_kept_of_patched_code(request):
+    """A test that patches code must neither read results of the code as it is nor leave any for it."""
+    if "monkeypatch" in request.fixturenames:
+        request.getfixturevalue("monkeypatch").setenv("COMPANION_FRESH", "1")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

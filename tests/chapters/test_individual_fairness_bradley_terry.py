@@ -1,4 +1,6 @@
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,18 +12,18 @@ from scipy.integrate import quad
 from scipy.linalg import subspace_angles
 from scipy.optimize import minimize, minimize_scalar
 
-from companion.chapters import individual_fairness_bradley_terry as chapter
 from companion.chapters.individual_fairness_bradley_terry import (
+    Parameters,
     claims,
+    experiments,
     fairness,
-    figures,
     learning,
-    metric,
-    predictors,
+    run,
     triplets,
+    verify,
 )
+from companion.chapters.individual_fairness_bradley_terry.experiments import metric
 from companion.chapters.individual_fairness_bradley_terry.triplets import Triplets
-from companion.parameters import ParameterError
 
 SMALL = {
     "n_triplets": 4000,
@@ -33,15 +35,55 @@ SMALL = {
     "tuning_replicas": 2,
 }
 
+# tests/test_chapters.py runs these.
+TINY = {
+    "d": 4,
+    "rank": 1,
+    "dims": [3, 6],
+    "n_triplets": 300,
+    "sizes": [200, 400],
+    "seeds": 2,
+    "rate_seeds": 2,
+    "gd_steps": 15,
+    "path_steps": 50,
+    "pairs": 100,
+    "n_train": 50,
+    "diabetes_replicas": 2,
+    "diabetes_triplets": 1000,
+    "tuning_replicas": 2,
+    "tuning_triplets": 3000,
+}
+EXTREMES = [
+    TINY | {"d": 2, "dims": [2, 3], "sizes": [100, 200], "n_triplets": 150},
+    TINY | {"d": 2, "dims": [2, 3], "sizes": [100, 200], "n_triplets": 150, "label_flip": 0.45, "init": "spectral"},
+    TINY | {"d": 4, "dims": [199, 200], "n_triplets": 10_000, "gd_steps": 2},
+    TINY | {"scale": 4.0, "cond": 10.0, "step_c": 2.0, "init": "random", "lipschitz": 100.0},
+    TINY | {"scale": 0.05, "cond": 1.0, "init": "small_random", "protected_strength": 0.0, "lipschitz": 0.01},
+    TINY
+    | {"rank": 3, "dims": [5, 6], "n_triplets": 900, "sizes": [600, 900], "noise_scales": [4.0], "init": "spectral"}
+    | {"flips": [0.45], "spurious": 0.5},
+]
+REFUSED = [
+    ({"rank": 10, "dims": [11, 20], "n_triplets": 20_000}, "rank: got 10, allowed: below d = 10"),
+    ({"n_triplets": 2000}, "n_triplets: got 2000, allowed: at least 50 d r = 4800 (d = 48)"),
+    ({"sizes": [500, 1000]}, "sizes: got 500 in it, allowed: at least 50 d r = 1000"),
+    ({"sizes": [2000, 1000]}, "sizes: got [2000, 1000], allowed: increasing numbers"),
+    ({"dims": [2, 4]}, "dims: got 2 in it, allowed: above rank = 2"),
+    ({"seeds": 30}, "rate_seeds: got 24, allowed: at least seeds = 30"),
+    ({"scale": 0.01}, "scale: got 0.01, allowed: a number from 0.05 to 4"),
+    ({"init": "zero"}, "init: got 'zero', allowed: spectral, spectral_rescaled, random, small_random"),
+    ({"n_triplets": 1_000_000, "seeds": 100, "rate_seeds": 100, "path_steps": 5000}, "processor hours"),
+]
+
 
 @pytest.fixture(scope="module")
 def params():
-    return chapter.Parameters.resolve(device="cpu", **SMALL)
+    return Parameters.resolve(device="cpu", **SMALL)
 
 
 @pytest.fixture(scope="module")
 def results(params):
-    return chapter.run(params)
+    return run(params)
 
 
 def sample(seed=0, batch=3, d=6, rank=2, m=800, scale=0.25):
@@ -53,7 +95,7 @@ def sample(seed=0, batch=3, d=6, rank=2, m=800, scale=0.25):
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     x=hnp.arrays(float, (3, 5), elements=st.floats(-20, 20)),
     factor=hnp.arrays(float, (5, 3), elements=st.floats(-3, 3)),
@@ -125,7 +167,7 @@ def test_shrinkage_at_higher_rank_matches_simulation(lam):
     assert (np.abs(triplets.shrinkage(np.array(lam)) - values.mean(0)) < 5 * error).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(lam=st.lists(st.just(0.0) | st.floats(1e-6, 40), min_size=1, max_size=6))
 def test_shrinkage_keeps_zeros_and_order_and_stays_below_its_bounds(lam):
     lam = np.sort(lam)[::-1]
@@ -244,16 +286,16 @@ def test_chunks_cover_the_batch_in_order(monkeypatch):
     parts = list(metric.chunks(10, 1000, 10))
     assert [row for part in parts for row in range(part.start, part.stop)] == list(range(10))
     assert max(part.stop - part.start for part in parts) == 4
-    few = chapter.Parameters.resolve(device="cpu", **SMALL | {"gd_steps": 2, "path_steps": 50})
-    assert chapter.rates(few).truth.shape == (12, 10, 2)
-    assert chapter.spectral(few).start_error.shape == (2, 4, 6)
-    assert chapter.convergence(few).to_truth.shape == (51, 5, 6)
+    few = Parameters.resolve(device="cpu", **SMALL | {"gd_steps": 2, "path_steps": 50})
+    assert experiments.rates(few).truth.shape == (12, 10, 2)
+    assert experiments.spectral(few).start_error.shape == (2, 4, 6)
+    assert experiments.convergence(few).to_truth.shape == (51, 5, 6)
 
 
 # --- fairness ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     d=st.integers(2, 8),
     rank=st.integers(1, 4),
@@ -311,7 +353,7 @@ def test_fair_logistic_matches_a_convex_solver_and_obeys_its_bound():
     assert (change <= 0.2 * ((pairs[0] - pairs[1])[0] @ torch.from_numpy(factor)).norm(dim=-1) + 1e-12).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), noise=st.floats(0, 1), lipschitz=st.floats(0.05, 3))
 def test_leak_is_at_most_four_l_times_the_slack_of_the_factor(seed, noise, lipschitz):
     rng = np.random.default_rng(seed)
@@ -334,7 +376,7 @@ def test_least_squares_in_a_ball_sits_on_its_border_and_points_down_the_gradient
     rng = np.random.default_rng(0)
     x, y = torch.from_numpy(rng.normal(size=(2, 100, 5))), torch.from_numpy(rng.normal(size=(2, 100)))
     radius = torch.tensor([0.1, 1e3], dtype=torch.float64)
-    w = predictors._in_ball(x, y, radius)
+    w = fairness.least_squares_in_ball(x, y, radius)
     centred, target = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     slope = (centred.mT @ (target - (centred @ w[..., None])[..., 0])[..., None])[..., 0]
     assert w[0].norm() == pytest.approx(0.1)
@@ -346,15 +388,15 @@ def test_least_squares_in_a_ball_sits_on_its_border_and_points_down_the_gradient
 
 
 def test_verdicts_are_sound(params, results):
-    verdicts = chapter.verify(params, results)
+    verdicts = verify(params, results)
     assert verdicts.sound, str(verdicts)
     assert all(verdict.decided for verdict in verdicts)
 
 
 def test_same_seed_gives_the_same_numbers_and_another_seed_others(params, results):
-    again = chapter.spectral(params)
+    again = experiments.spectral(params)
     assert np.array_equal(again.sine, results.spectral.sine)
-    other = chapter.spectral(params.model_copy(update={"seed": 1}))
+    other = experiments.spectral(params.model_copy(update={"seed": 1}))
     assert not np.array_equal(other.sine, results.spectral.sine)
 
 
@@ -365,7 +407,7 @@ def test_plateau_is_the_error_of_the_samples_optimum(results):
 
 
 def test_raw_start_tends_to_the_predicted_bias(params, results):
-    quantities = chapter.verify(params, results).quantities
+    quantities = verify(params, results).quantities
     assert quantities["raw_error"] == pytest.approx(quantities["raw_bias"], rel=0.03)
 
 
@@ -381,7 +423,7 @@ def test_answers_of_the_wrong_sign_break_the_spectral_claims(params, results, mo
         return Triplets(data.u, data.v, 1 - data.y)
 
     monkeypatch.setattr(metric, "gaussian_triplets", turned)
-    verdicts = chapter.verify(params, broken(results, spectral=chapter.spectral(params)))
+    verdicts = verify(params, broken(results, spectral=experiments.spectral(params)))
     assert not any(verdicts[claim].holds for claim in ("C2a", "C2b", "C2c"))
 
 
@@ -393,7 +435,7 @@ def test_least_squares_on_the_answers_does_not_converge_to_the_truth(params, res
 
     monkeypatch.setattr(learning, "gradient", squares)
     few = params.model_copy(update={"rate_seeds": 4, "seeds": 4, "dims": [6, 12]})
-    verdicts = chapter.verify(few, broken(results, rates=chapter.rates(few)))
+    verdicts = verify(few, broken(results, rates=experiments.rates(few)))
     assert not verdicts["C4a"].holds
 
 
@@ -401,7 +443,7 @@ def test_training_on_a_wrong_representation_breaks_the_fairness_claims(params, r
     rates = dataclasses.replace(
         results.rates, at_default=np.roll(results.rates.at_default, 1, 0), factor=np.roll(results.rates.factor, 1, 1)
     )
-    verdicts = chapter.verify(params, broken(results, downstream=chapter.downstream(params, rates)))
+    verdicts = verify(params, broken(results, downstream=experiments.downstream(params, rates)))
     assert not any(verdicts[claim].holds for claim in ("C6a", "C6b", "C6c", "C6d"))
 
 
@@ -411,91 +453,99 @@ def test_linear_rate_reads_a_geometric_sequence():
     assert np.allclose(r2, 1)
 
 
-# --- parameters -------------------------------------------------------------------------------------------------------
+# --- what predictors are judged by -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"rank": 10, "dims": [11, 20], "n_triplets": 20_000}, "rank: got 10, allowed: below d = 10"),
-        ({"n_triplets": 2000}, "n_triplets: got 2000, allowed: at least 50 d r = 4800 (d = 48)"),
-        ({"sizes": [500, 1000]}, "sizes: got 500 in it, allowed: at least 50 d r = 1000"),
-        ({"sizes": [2000, 1000]}, "sizes: got [2000, 1000], allowed: increasing numbers"),
-        ({"dims": [2, 4]}, "dims: got 2 in it, allowed: above rank = 2"),
-        ({"seeds": 30}, "rate_seeds: got 24, allowed: at least seeds = 30"),
-        ({"scale": 0.01}, "scale: got 0.01, allowed: a number from 0.05 to 4"),
-        ({"label_flip": 0.6}, "label_flip: got 0.6, allowed: a number from 0 to 0.45"),
-        ({"init": "zero"}, "init: got 'zero', allowed: spectral, spectral_rescaled, random, small_random"),
-    ],
-)
-def test_bad_parameters_are_refused_in_one_line(given, message):
-    with pytest.raises(ParameterError) as error:
-        chapter.Parameters.resolve(device="cpu", **given)
-    assert str(error.value) == message
+def single(w, b=0.0):
+    w = torch.tensor(w, dtype=torch.float64)[None, :, None]
+    return fairness.Predictors(w, torch.full((1, 1), b, dtype=torch.float64))
 
 
-@pytest.mark.parametrize(
-    "extreme",
-    [
-        {"d": 2, "rank": 1, "dims": [2, 3], "sizes": [100, 200], "n_triplets": 150, "n_train": 50, "pairs": 100},
-        {"scale": 4.0, "cond": 10.0, "step_c": 2.0, "init": "random", "lipschitz": 100.0},
-        {
-            "scale": 0.05,
-            "cond": 1.0,
-            "label_flip": 0.45,
-            "init": "small_random",
-            "protected_strength": 0.0,
-            "lipschitz": 0.01,
-        },
-        {
-            "rank": 4,
-            "dims": [5, 6],
-            "n_triplets": 2000,
-            "sizes": [2000, 2500],
-            "noise_scales": [4.0],
-            "init": "spectral",
-        },
-    ],
-    ids=["tiny", "noiseless and diverging", "noise", "rank 4"],
-)
-def test_extreme_parameters_run_to_the_end(extreme, results, recwarn):
-    short = {
-        "sizes": [1000, 2000],
-        "seeds": 2,
-        "rate_seeds": 2,
-        "path_steps": 50,
-        "diabetes_replicas": 2,
-        "tuning_replicas": 2,
-        "tuning_triplets": 3000,
-        "diabetes_triplets": 1000,
-    }
-    params = chapter.Parameters.resolve(device="cpu", **SMALL | short | extreme)
-    # the patients and the networks know of label_flip only
-    kept = {} if params.label_flip else {"diabetes": results.diabetes, "tuning": results.tuning}
-    rates = chapter.rates(params)
-    found = chapter.Results(
-        plane=chapter.plane(params),
-        model=chapter.model(params),
-        spectral=chapter.spectral(params),
-        convergence=chapter.convergence(params),
-        rates=rates,
-        annotators=chapter.annotators(params),
-        transfer=chapter.transfer(params, rates),
-        downstream=chapter.downstream(params, rates),
-        **(kept or {"diabetes": chapter.diabetes(params), "tuning": chapter.tuning(params)}),
-    )
-    chapter.verify(params, found).summary()
-    for draw, result in (
-        (figures.figure_plane, found.plane),
-        (figures.figure_spectrum, found.spectral),
-        (figures.figure_convergence, found.convergence),
-        (figures.figure_rates, found.rates),
-        (figures.figure_annotators, found.annotators),
-        (figures.figure_slack, found.transfer),
-        (figures.figure_pairs, found.downstream),
-        (figures.figure_tradeoff, found.downstream),
-        (figures.figure_diabetes, found.diabetes),
-        (figures.figure_tuning, found.tuning),
-    ):
-        draw(result)
-    assert not [str(warning.message) for warning in recwarn if "companion" in str(warning.filename)]
+def test_gap_of_twins_is_taken_between_both_sides():
+    p = torch.tensor([[[0.0], [1.0]]], dtype=torch.float64)
+    x = torch.zeros(1, 3, 2, dtype=torch.float64)
+    sigma = 1 / (1 + np.exp(-2.0))
+    assert fairness.twin_gap(single([5.0, 2.0]), x, p)[0, 0] == pytest.approx(sigma - (1 - sigma))
+    assert fairness.twin_gap(single([5.0, 0.0]), x, p)[0, 0] == 0
+
+
+def test_violation_is_the_mean_excess_over_the_bound_with_its_constant():
+    change = torch.tensor([[0.9, 0.9], [0.5, 0.5]], dtype=torch.float64)
+    distance = torch.tensor([0.4, 2.0], dtype=torch.float64)
+    found = fairness.violation(change, distance, torch.tensor([1.0, 0.5], dtype=torch.float64))
+    assert found.tolist() == pytest.approx([(0.9 - 0.4) / 2, (0.9 - 0.2) / 2])
+
+
+def test_held_out_rows_are_no_training_rows():
+    train, test = fairness.split(3, 20, 6, triplets.generator("cpu", 5))
+    assert train.shape == (3, 14)
+    assert test.shape == (3, 6)
+    for one, other in zip(train.tolist(), test.tolist(), strict=True):
+        assert sorted(one + other) == list(range(20))
+    assert train[0].tolist() != train[1].tolist()
+
+
+def test_smaller_slack_is_the_one_that_is_used():
+    rng = np.random.default_rng(0)
+    truth = torch.from_numpy(rng.normal(size=(4, 6, 2)))
+    slack = fairness.transfer_slack(truth + 0.1 * torch.from_numpy(rng.normal(size=(4, 6, 2))), truth)
+    assert (slack.best <= slack.root).all()
+    assert (slack.best <= slack.factor).all()
+    assert ((slack.best == slack.root) | (slack.best == slack.factor)).all()
+
+
+def test_step_size_is_set_by_the_largest_eigenvalue_of_the_metric():
+    _, data, _ = sample()
+    start = learning.spectral_init(data, 2)[None]
+    eta = 1 / 12 / torch.linalg.svdvals(start)[..., 0] ** 2
+    expected = start - eta[..., None, None] * learning.gradient(start, data)
+    assert torch.allclose(learning.factored_gd(start, data, 1).last, expected)
+
+
+def test_ridge_on_a_representation_solves_its_normal_equations():
+    rng = np.random.default_rng(1)
+    x, y = torch.from_numpy(rng.normal(size=(1, 60, 4))), torch.from_numpy(rng.normal(size=(1, 60)))
+    factor = torch.from_numpy(rng.normal(size=(1, 4, 2)))
+    z = (x - x.mean(1, keepdim=True))[0].numpy() @ factor[0].numpy()
+    penalty = fairness.RIDGE * (z**2).mean() * 60
+    c = np.linalg.solve(z.T @ z + penalty * np.eye(2), z.T @ (y - y.mean())[0].numpy())
+    assert np.allclose(fairness.ridge(x, y, factor)[0].numpy(), factor[0].numpy() @ c)
+
+
+def test_each_experiment_draws_from_a_stream_of_its_own():
+    folder = Path(experiments.__file__).parent
+    streams = [
+        n for file in folder.glob("*.py") for n in re.findall(r"random_numbers\(params, (\d+)\)", file.read_text())
+    ]
+    assert len(streams) == 10
+    assert len(set(streams)) == len(streams)
+
+
+def test_dependence_sees_squares_that_go_together():
+    source = triplets.generator("cpu", 6)
+    for population, low, high in (("Gaussian", 0, 6), ("Laplace", 10, 100)):
+        x = triplets.individuals(population, (3, 8000, 4), source)
+        assert x.std() == pytest.approx(1, abs=0.02)
+        assert abs(float(x.mean())) < 0.02
+        assert low <= triplets.dependence(*triplets.triplet_design(*x)) <= high
+
+
+def test_learned_from_is_not_judged_on(params, results):
+    """On the triplets that it was learned from, the loss is below the truth's."""
+    truth, data, source = sample(batch=20, d=6, m=1000)
+    learned_from, fresh = data, triplets.gaussian_triplets(truth, 1000, 0.0, source)
+    factor = learning.learn(data, 2, 60)
+    excess = [(learning.loss(factor, d) - learning.loss(truth, d)).mean() for d in (learned_from, fresh)]
+    unit = learning.degrees_of_freedom(6, 2) / 2000
+    assert -1.5 * unit < excess[0] < -0.5 * unit
+    assert 0.5 * unit < excess[1] < 1.7 * unit
+
+
+def test_unequal_features_are_scaled_before_answers_are_given():
+    source = triplets.generator("cpu", 7)
+    truth = triplets.ground_truth(2, 5, 2, 0.25, 2.0, source)
+    data = triplets.gaussian_triplets(truth, 20_000, 0.0, source, triplets.spread(5, truth))
+    assert torch.allclose(data.u.std(1), 2**0.5 * triplets.spread(5, truth).expand(2, 5), rtol=0.03)
+    z = triplets.logits(truth, data.u, data.v)
+    assert torch.allclose(data.y.mean(1), torch.sigmoid(z).mean(1), atol=0.015)
+    assert torch.allclose((data.y * z).mean(1), (torch.sigmoid(z) * z).mean(1), atol=0.05)

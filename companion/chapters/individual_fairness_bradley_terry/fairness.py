@@ -7,19 +7,16 @@ import torch
 from companion.chapters.individual_fairness_bradley_terry.learning import aligned
 
 FISTA_STEPS = 200
+RIDGE = 1e-3  # penalty of ridge regression, relative to the mean square of the representation
 
 
 @dataclass(frozen=True)
 class Slack:
-    """How far a learned metric may be from the truth, in the two forms that the transfer bound offers.
+    """How far a learned metric may be from the truth, in the two forms that the transfer bound offers."""
 
-    Attributes
-    ----------
-    root : ``sqrt(delta)``, ``delta = ||U U' - M*||_op``, shape ``(...)``
-    factor : ``||U R - U*||_op`` with the Procrustes rotation ``R``, which is at least the minimum over all ``R``
-    """
-
+    #: ``sqrt(delta)``, ``delta = ||U U' - M*||_op``, shape ``(...)``
     root: torch.Tensor
+    #: ``||U R - U*||_op`` with the Procrustes rotation ``R``, which is at least the minimum over all ``R``
     factor: torch.Tensor
 
     @property
@@ -120,6 +117,36 @@ def fair_logistic(
     return Predictors(torch.einsum("brdk,bkr->bdr", U, c), b)
 
 
+def twin_gap(predictors: Predictors, x: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """Mean ``|f(x + p) - f(x - p)|`` over individuals, ``(B, R)``: twins on both sides of ``x``.
+
+    Parameters
+    ----------
+    x : ``(B, n, d)``
+    direction : ``p``, ``(B, d, 1)``
+    """
+    step = direction.mT
+    return (predictors.probabilities(x + step) - predictors.probabilities(x - step)).abs().mean(1)
+
+
+def violation(change: torch.Tensor, distance: torch.Tensor, lipschitz: torch.Tensor) -> torch.Tensor:
+    """Mean of the positive part of ``|f - f'| - L d`` over pairs, for each predictor.
+
+    Parameters
+    ----------
+    change : ``|f - f'|``, ``(n, R)``
+    distance : ``(n,)``
+    lipschitz : ``L``, ``(R,)``
+    """
+    return (change - lipschitz * distance[:, None]).clamp_min(0).mean(0)
+
+
+def split(batch: int, n: int, held_out: int, source: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random rows for training and the ``held_out`` others for testing, ``(batch, n - held_out)`` and the rest."""
+    order = torch.rand(batch, n, generator=source, device=source.device).argsort(-1)
+    return order[:, held_out:], order[:, :held_out]
+
+
 def pad(factor: torch.Tensor, width: int) -> torch.Tensor:
     """``factor`` with zero columns up to ``width``."""
     return torch.nn.functional.pad(factor, (0, width - factor.shape[-1]))
@@ -135,3 +162,26 @@ def leakage(w: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """
     frame = torch.linalg.qr(truth).Q
     return (w - frame @ (frame.mT @ w)).norm(dim=-2)
+
+
+def least_squares_in_ball(x: torch.Tensor, y: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """Least squares with ``||w|| <= radius``, ``(B, d)``: ridge regression whose penalty is found by bisection."""
+    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eigh(x.mT @ x / x.shape[1])
+    b = (vectors.mT @ (x.mT @ y[..., None] / x.shape[1]))[..., 0]
+    low, high = torch.full_like(radius, 1e-9), torch.full_like(radius, 1e6)
+    for _ in range(100):
+        middle = (low * high).sqrt()
+        outside = (b / (values + middle[:, None])).norm(dim=-1) > radius
+        low, high = torch.where(outside, middle, low), torch.where(outside, high, middle)
+    return (vectors @ (b / (values + high[:, None]))[..., None])[..., 0]
+
+
+def ridge(x: torch.Tensor, y: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Ridge regression on ``U'x``, as a coefficient vector for ``x``: ``(B, n, d)``, ``(B, n)`` to ``(B, d)``."""
+    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
+    z = x @ factor
+    z_scale = z.square().sum((1, 2)).div(z.shape[1] * z.shape[2]).clamp_min(1e-300)
+    eye = torch.eye(z.shape[-1], dtype=x.dtype, device=x.device)
+    gram = z.mT @ z / z.shape[1] + RIDGE * z_scale[:, None, None] * eye
+    return (factor @ torch.linalg.solve(gram, z.mT @ y[..., None] / z.shape[1]))[..., 0]

@@ -9,6 +9,8 @@ from torch.nn.functional import softplus
 from companion.chapters.individual_fairness_bradley_terry.triplets import Triplets, logits
 
 STEP = 1 / 12  # c in the step size c / ||U_0||^2
+STARTS = ("spectral", "spectral_rescaled", "random", "small_random")
+SMALL = 0.1  # size of the small random start, as a multiple of the spectral one
 NEWTON_STEPS = 15
 DIVERGED = 1e30  # a run that has come this far stays where it is, for its powers still have to be numbers
 
@@ -50,6 +52,20 @@ def rescaled(factor: torch.Tensor, data: Triplets) -> torch.Tensor:
         step = slope / curvature.clamp_min(1e-12)
         a = torch.minimum(torch.maximum(a - step, a / 2), 2 * a)
     return a.sqrt()[..., None, None] * factor
+
+
+def start_factor(init: str, data: Triplets, spectral: torch.Tensor, source: torch.Generator) -> torch.Tensor:
+    """The start called ``init``, of the shape ``(B, d, r)`` of the rescaled ``spectral`` one.
+
+    Random ones have its Frobenius norm, small random ones a tenth of it.
+    """
+    if init == "spectral_rescaled":
+        return spectral
+    if init == "spectral":
+        return spectral_init(data, spectral.shape[-1], rescale=False)
+    draw = torch.randn(spectral.shape, generator=source, dtype=spectral.dtype, device=spectral.device)
+    size = torch.linalg.matrix_norm(spectral, keepdim=True) / torch.linalg.matrix_norm(draw, keepdim=True)
+    return draw * size * (SMALL if init == "small_random" else 1.0)
 
 
 def loss(factor: torch.Tensor, data: Triplets) -> torch.Tensor:
@@ -94,6 +110,11 @@ def convex_logistic(data: Triplets, steps: int) -> torch.Tensor:
     return metric
 
 
+def squared_norm(factor: torch.Tensor) -> torch.Tensor:
+    """``||U||_op^2``, the largest eigenvalue of the metric; it sets the step size."""
+    return torch.linalg.matrix_norm(factor, 2) ** 2
+
+
 @dataclass(frozen=True)
 class Descent:
     """A run of gradient descent: ``last`` ``(S, B, d, r)``, and the ``path`` ``(steps + 1, S, B, d, r)`` if kept."""
@@ -119,7 +140,7 @@ def factored_gd(
     keep : whether to return every iterate
     """
     if size is None:
-        size = torch.linalg.matrix_norm(start, 2) ** 2
+        size = squared_norm(start)
     eta = (c / size.clamp_min(1e-12)).expand(start.shape[:2])[..., None, None]
     factor, path = start, [start] if keep else None
     for _ in range(steps):
@@ -135,6 +156,11 @@ def aligned(factor: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """``U R - U*`` with the orthogonal ``R`` that brings ``U`` nearest to ``U*`` in the Frobenius norm."""
     left, _, right = torch.linalg.svd(factor.mT @ target)
     return factor @ (left @ right) - target
+
+
+def degrees_of_freedom(d: int, rank: int) -> int:
+    """Unknowns of a symmetric matrix of size ``d`` and this rank: ``d r - r (r - 1) / 2``."""
+    return d * rank - rank * (rank - 1) // 2
 
 
 def procrustes_distance(factor: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

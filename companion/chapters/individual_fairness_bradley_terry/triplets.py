@@ -26,16 +26,12 @@ def logits(factor: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tens
 
 @dataclass(frozen=True)
 class Triplets:
-    """Questions "is i more similar to j or to k?" and their answers.
+    """Questions "is i more similar to j or to k?" and their answers."""
 
-    Attributes
-    ----------
-    u, v : the design, ``(B, m, d)``
-    y : 1 where the answer is j, else 0, ``(B, m)``
-    """
-
+    #: u, v: the design, ``(B, m, d)``
     u: torch.Tensor
     v: torch.Tensor
+    #: 1 where the answer is j, else 0, ``(B, m)``
     y: torch.Tensor
 
     def first(self, m: int) -> "Triplets":
@@ -56,13 +52,50 @@ def answers(z: torch.Tensor, flip: float, source: torch.Generator) -> torch.Tens
     return (y ^ wrong).to(z.dtype)
 
 
-def gaussian_triplets(factor: torch.Tensor, m: int, flip: float, source: torch.Generator) -> Triplets:
-    """Triplets of independent standard Gaussian individuals, for each metric of the batch ``(B, d, r)``."""
+def gaussian_triplets(
+    factor: torch.Tensor, m: int, flip: float, source: torch.Generator, spread: torch.Tensor | None = None
+) -> Triplets:
+    """Triplets of independent Gaussian individuals, for each metric of the batch ``(B, d, r)``.
+
+    Their features are independent of variance one, or of standard deviations ``spread``, ``(d,)``.
+    """
     batch, d, _ = factor.shape
     # features before triplets in memory: the long rows make the products with thin factors twice as fast
     x = torch.randn(3, batch, d, m, generator=source, dtype=factor.dtype, device=factor.device).mT
+    if spread is not None:
+        x = x * spread
     u, v = triplet_design(*x)
     return Triplets(u, v, answers(logits(factor, u, v), flip, source))
+
+
+def spread(d: int, like: torch.Tensor) -> torch.Tensor:
+    """Unequal standard deviations of ``d`` features, from a half to three halves; their squares have mean about one."""
+    return torch.linspace(0.5, 1.5, d, dtype=like.dtype, device=like.device)
+
+
+def individuals(population: str, shape: tuple[int, ...], source: torch.Generator) -> torch.Tensor:
+    """Individuals with independent features of mean zero and variance one, ``"Gaussian"`` or ``"Laplace"``."""
+    if population == "Gaussian":
+        return torch.randn(shape, generator=source, dtype=torch.float64, device=source.device)
+    one, other = torch.empty(2, *shape, dtype=torch.float64, device=source.device).exponential_(generator=source)
+    return (one - other) / 2**0.5
+
+
+def dependence(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Largest correlation of an entry of ``u`` with one of ``v``, or of their squares, in units of ``1/sqrt(m)``.
+
+    For independent ``u`` and ``v`` each is about standard normal. Centre and contrast of a triplet are uncorrelated
+    whatever the individuals; their squares are so only for Gaussian ones.
+
+    Parameters
+    ----------
+    u, v : ``(m, d)``
+    """
+    largest = []
+    for one, other in ((u, v), (u.square(), v.square())):
+        one, other = ((t - t.mean(0)) / t.std(0) for t in (one, other))
+        largest.append((one.mT @ other).abs().max() / len(u) ** 0.5)
+    return torch.stack(largest).max()
 
 
 def drawn_triplets(factor: torch.Tensor, x: torch.Tensor, m: int, flip: float, source: torch.Generator) -> Triplets:

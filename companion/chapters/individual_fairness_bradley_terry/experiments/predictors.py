@@ -6,12 +6,14 @@ import numpy as np
 import torch
 
 from companion.chapters.individual_fairness_bradley_terry import fairness, learning
+from companion.chapters.individual_fairness_bradley_terry.experiments.metric import Rates
 from companion.chapters.individual_fairness_bradley_terry.learning import numpy
-from companion.chapters.individual_fairness_bradley_terry.metric import Rates
-from companion.chapters.individual_fairness_bradley_terry.setting import Parameters
-from companion.chapters.individual_fairness_bradley_terry.triplets import drawn_triplets, eigenvalues, generator
+from companion.chapters.individual_fairness_bradley_terry.parameters import Parameters, random_numbers
+from companion.chapters.individual_fairness_bradley_terry.triplets import drawn_triplets, eigenvalues
 from companion.data import load_dataset
+from companion.results import experiment
 
+BOUNDS = ("with slack", "without slack")
 ANCHORS = 6
 N_TEST = 5000
 METHODS = ("unconstrained", "Euclidean metric", "random metric", "true metric", "learned metric")
@@ -20,7 +22,6 @@ SHOWN = 1500  # pairs kept for the scatter
 FEATURES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 SEX = FEATURES.index("sex")
 HELD_OUT = 142
-RIDGE = 1e-3
 DIABETES_STEPS = 100
 # What a physician's similarity is taken to rest on: bmi and s5 together, and blood pressure.
 RELEVANT = {"bmi": (0.5, 0.0), "s5": (0.5, 0.0), "bp": (0.2, 0.5)}
@@ -31,27 +32,26 @@ RELEVANT = {"bmi": (0.5, 0.0), "s5": (0.5, 0.0), "bp": (0.2, 0.5)}
 
 @dataclass(frozen=True)
 class Transfer:
-    """The transfer bound on pairs of individuals, for functions that are 1-Lipschitz in each learned metric.
+    """The transfer bound on pairs of individuals, for functions that are 1-Lipschitz in each learned metric."""
 
-    Attributes
-    ----------
-    sizes : numbers of triplets, ``(K,)``
-    root, factor : the two slacks, ``(K, B')`` with B' of rate_seeds
-    excess : largest ``|f - f'| - d_{M*} - slack ||x - x'||`` with the smaller slack and with none, over all functions
-        and ordinary pairs and over pairs in ``ker M*``, ``(2, 2, K, B)``
-    largest : largest ``|f - f'| - d_{M*}`` per unit of ``||x - x'||`` for the extremal function, ``(K, B)``
-    """
-
+    #: numbers of triplets, ``(K,)``
     sizes: np.ndarray
+    #: root, factor: the two slacks, ``(K, B')`` with B' of rate_seeds
     root: np.ndarray
     factor: np.ndarray
+    #: the smaller of the two, likewise
+    best: np.ndarray
+    #: largest ``|f - f'| - d_{M*} - slack ||x - x'||`` with the smaller slack and with none, over all functions and
+    #: ordinary pairs and over pairs in ``ker M*``, ``(2, 2, K, B)``
     excess: np.ndarray
+    #: largest ``|f - f'| - d_{M*}`` per unit of ``||x - x'||`` for the extremal function, ``(K, B)``
     largest: np.ndarray
 
 
+@experiment
 def transfer(params: Parameters, rates: Rates) -> Transfer:
     """C5: what a function that is fair for the learned metric does to pairs, in the true metric."""
-    source = generator(params.device, params.seed, 6)
+    source = random_numbers(params, 6)
     truth, factors = (torch.from_numpy(array).to(params.device) for array in (rates.truth, rates.factor))
     slack = fairness.transfer_slack(factors, truth)
     truth, factors = truth[: params.seeds], factors[:, : params.seeds]
@@ -75,7 +75,14 @@ def transfer(params: Parameters, rates: Rates) -> Transfer:
                 excess[1, kind, k, b] = (change - allowed).max()
                 if kind == 0:
                     largest[k, b] = ((extremal - allowed) / length).max()
-    return Transfer(np.array(rates.sizes), numpy(slack.root), numpy(slack.factor), numpy(excess), numpy(largest))
+    return Transfer(
+        sizes=np.array(rates.sizes),
+        root=numpy(slack.root),
+        factor=numpy(slack.factor),
+        best=numpy(slack.best),
+        excess=numpy(excess),
+        largest=numpy(largest),
+    )
 
 
 # --- a classification task with a protected direction -----------------------------------------------------------------
@@ -83,48 +90,41 @@ def transfer(params: Parameters, rates: Rates) -> Transfer:
 
 @dataclass(frozen=True)
 class Downstream:
-    """Classifiers fair for different metrics, judged by the true one.
+    """Classifiers fair for different metrics, judged by the true one."""
 
-    Attributes
-    ----------
-    methods : as in ``METHODS``, ``(M,)``
-    grid : Lipschitz constants, the last one being ``lipschitz``, ``(G + 1,)``
-    accuracy : on test data, ``(M, G + 1, B)``
-    twin : mean ``|f(x + p) - f(x - p)|``, ``p`` the protected unit direction, likewise
-    excess : mean of the positive part of ``|f - f'| - L d_{M*}`` over test pairs, with ``L`` of the grid, likewise
-    leak : ``||P w||``, ``P`` the projection on ``ker M*``, likewise
-    bound : mean of ``L slack ||x - x'||`` over the pairs for the learned metric at ``lipschitz``, ``(B,)``
-    sizes : numbers of triplets, ``(K,)``
-    leak_m, twin_m : leak and twin gap at ``lipschitz`` of the metric learned from each, and of as many random metrics,
-        ``(2, K, B)``
-    distance, length : ``d_{M*}`` and ``||x - x'||`` of some pairs of the first batch entry, ``(P,)``
-    change : ``|f - f'|`` at ``lipschitz`` there, ``(M, P)``
-    slack : of the first batch entry
-    lipschitz : the demanded constant
-    bayes : accuracy of the label's own probability, ``(B,)``
-    """
-
+    #: as in ``METHODS``, ``(M,)``
     methods: tuple[str, ...]
+    #: Lipschitz constants, the last one being ``lipschitz``, ``(G + 1,)``
     grid: np.ndarray
+    #: on test data, ``(M, G + 1, B)``
     accuracy: np.ndarray
+    #: mean ``|f(x + p) - f(x - p)|``, ``p`` the protected unit direction, likewise
     twin: np.ndarray
+    #: mean of the positive part of ``|f - f'| - L d_{M*}`` over test pairs, with ``L`` of the grid, likewise
     excess: np.ndarray
+    #: ``||P w||``, ``P`` the projection on ``ker M*``, likewise
     leak: np.ndarray
-    bound: np.ndarray
+    #: numbers of triplets, ``(K,)``
     sizes: np.ndarray
+    #: leak_m, twin_m: leak and twin gap at ``lipschitz`` of the metric learned from each, and of as many random
+    #: metrics, ``(2, K, B)``
     leak_m: np.ndarray
     twin_m: np.ndarray
+    #: distance, length: ``d_{M*}`` and ``||x - x'||`` of some pairs of the first batch entry, ``(P,)``
     distance: np.ndarray
     length: np.ndarray
+    #: ``|f - f'|`` at ``lipschitz`` there, ``(M, P)``
     change: np.ndarray
+    #: of the first batch entry
     slack: float
+    #: the demanded constant
     lipschitz: float
-    bayes: np.ndarray
 
 
+@experiment
 def downstream(params: Parameters, rates: Rates) -> Downstream:
     """C6: train fair classifiers for every metric and every L, then look at them through the true metric."""
-    source = generator(params.device, params.seed, 7)
+    source = random_numbers(params, 7)
     truth = torch.from_numpy(rates.truth[: params.seeds]).to(params.device)
     batch, d, rank = truth.shape
     K = len(rates.sizes)
@@ -164,8 +164,7 @@ def downstream(params: Parameters, rates: Rates) -> Downstream:
     leak = fairness.leakage(fitted.w, truth)
     main = fairness.Predictors(fitted.w[..., : -2 * K], fitted.b[..., : -2 * K])
     right = ((main.scores(x_test) > 0) == y_test[..., None]).to(x.dtype).mean(1)
-    step = p.mT
-    twin = (fitted.probabilities(x_test + step) - fitted.probabilities(x_test - step)).abs().mean(1)
+    twin = fairness.twin_gap(fitted, x_test, p)
     one, other = normal(2, params.pairs, d)
     slack = fairness.transfer_slack(learned, truth).best
     length = (one - other).norm(dim=-1)
@@ -174,8 +173,7 @@ def downstream(params: Parameters, rates: Rates) -> Downstream:
         single = fairness.Predictors(main.w[b : b + 1], main.b[b : b + 1])
         change = (single.probabilities(one[None]) - single.probabilities(other[None])).abs()[0]
         distance = ((one - other) @ truth[b]).norm(dim=-1)
-        bound = grid.repeat(len(METHODS)) * distance[:, None]
-        excess.append((change - bound).clamp_min(0).mean(0))
+        excess.append(fairness.violation(change, distance, grid.repeat(len(METHODS))))
         if b == 0:
             kept = [numpy(t[:SHOWN]) for t in (distance, length, change[:, len(grid) - 1 :: len(grid)])]
 
@@ -189,7 +187,6 @@ def downstream(params: Parameters, rates: Rates) -> Downstream:
         twin=by_grid(twin[:, : -2 * K]),
         excess=by_grid(torch.stack(excess)),
         leak=by_grid(leak[:, : -2 * K]),
-        bound=numpy(params.lipschitz * slack * length.mean()),
         sizes=np.array(rates.sizes),
         leak_m=numpy(leak[:, -2 * K :].mT.reshape(2, K, batch)),
         twin_m=numpy(twin[:, -2 * K :].mT.reshape(2, K, batch)),
@@ -198,7 +195,6 @@ def downstream(params: Parameters, rates: Rates) -> Downstream:
         change=kept[2].T,
         slack=float(slack[0]),
         lipschitz=params.lipschitz,
-        bayes=numpy((((x_test @ direction)[..., 0] > 0) == y_test).to(x.dtype).mean(1)),
     )
 
 
@@ -211,32 +207,27 @@ def _unit(columns: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Diabetes:
-    """Disease progression of real patients, with a metric learned from simulated answers about them.
+    """Disease progression of real patients, with a metric learned from simulated answers about them."""
 
-    Attributes
-    ----------
-    methods : as in ``METHODS``, ``(M,)``
-    w : coefficients for standardized features, target in its standard deviations, ``(M, B, 10)``
-    flip : change of the prediction when the recorded sex is exchanged, in standard deviations, ``(M, B)``
-    r2 : on held-out patients, ``(M, B)``
-    error : relative error of the metric, mapped back to the features: learned with and without whitening in
-        as many steps, ``(2, B)``
-    null : norm of the rows of the learned factor at age and sex over the norm of the factor, same rows, ``(2, B)``
-    std : of the logits of the questions
-    """
-
+    #: as in ``METHODS``, ``(M,)``
     methods: tuple[str, ...]
+    #: coefficients for standardized features, target in its standard deviations, ``(M, B, 10)``
     w: np.ndarray
+    #: change of the prediction when the recorded sex is exchanged, in standard deviations, ``(M, B)``
     flip: np.ndarray
+    #: on held-out patients, ``(M, B)``
     r2: np.ndarray
+    #: relative error of the metric, mapped back to the features: learned with and without whitening in as many steps,
+    #: ``(2, B)``
     error: np.ndarray
-    null: np.ndarray
+    #: of the logits of the questions
     std: float
 
 
+@experiment
 def diabetes(params: Parameters) -> Diabetes:
     """C6, real features: triplets of patients, simulated answers, ridge regression on the representation."""
-    source = generator(params.device, params.seed, 8)
+    source = random_numbers(params, 8)
     data = load_dataset("diabetes", normalize="none", dtype="float64")
     features = np.concatenate([data.x_train, data.x_test])
     target = np.concatenate([data.y_train, data.y_test])
@@ -258,45 +249,20 @@ def diabetes(params: Parameters) -> Diabetes:
     plain = learning.learn(asked, 2, DIABETES_STEPS, learning.STEP / float(values[-1]) ** 2)
     eye = torch.eye(d, dtype=x.dtype, device=x.device).expand(batch, d, d)
     random = torch.randn(batch, d, 2, generator=source, dtype=x.dtype, device=x.device)
-    order = torch.rand(batch, n, generator=source, device=x.device).argsort(-1)
-    train, test = order[:, HELD_OUT:], order[:, :HELD_OUT]
-    w = torch.stack([_ridge(x[train], y[train], f) for f in (eye, eye, random, truth, learned)])
-    w[1] = _in_ball(x[train], y[train], w[-1].norm(dim=-1))  # the Euclidean metric allows a ball of coefficients
+    train, test = fairness.split(batch, n, HELD_OUT, source)
+    w = torch.stack([fairness.ridge(x[train], y[train], f) for f in (eye, eye, random, truth, learned)])
+    # the Euclidean metric allows a ball of coefficients
+    w[1] = fairness.least_squares_in_ball(x[train], y[train], w[-1].norm(dim=-1))
     rest = y[test] - y[train].mean(-1, keepdim=True)
     fitted = ((x[test] - x[train].mean(1, keepdim=True)) @ w[..., None])[..., 0]
     r2 = 1 - (rest - fitted).square().sum(-1) / (y[test] - y[test].mean(-1, keepdim=True)).square().sum(-1)
     span = x[:, SEX].max() - x[:, SEX].min()
     both = torch.stack([learned, plain])
-    rows = both[..., [FEATURES.index("age"), SEX], :]
     return Diabetes(
         methods=METHODS,
         w=numpy(w),
         flip=numpy(w[..., SEX].abs() * span),
         r2=numpy(r2),
         error=numpy(learning.metric_error(both, truth)),
-        null=numpy(torch.linalg.matrix_norm(rows) / torch.linalg.matrix_norm(both)),
         std=float(((asked.u @ truth) * (asked.v @ truth)).sum(-1).std()),
     )
-
-
-def _in_ball(x: torch.Tensor, y: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
-    """Least squares with ``||w|| <= radius``, ``(B, d)``: ridge regression whose penalty is found by bisection."""
-    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
-    values, vectors = torch.linalg.eigh(x.mT @ x / x.shape[1])
-    b = (vectors.mT @ (x.mT @ y[..., None] / x.shape[1]))[..., 0]
-    low, high = torch.full_like(radius, 1e-9), torch.full_like(radius, 1e6)
-    for _ in range(100):
-        middle = (low * high).sqrt()
-        outside = (b / (values + middle[:, None])).norm(dim=-1) > radius
-        low, high = torch.where(outside, middle, low), torch.where(outside, high, middle)
-    return (vectors @ (b / (values + high[:, None]))[..., None])[..., 0]
-
-
-def _ridge(x: torch.Tensor, y: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Ridge regression on ``U'x``, as a coefficient vector for ``x``: ``(B, n, d)``, ``(B, n)`` to ``(B, d)``."""
-    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
-    z = x @ factor
-    z_scale = z.square().sum((1, 2)).div(z.shape[1] * z.shape[2]).clamp_min(1e-300)
-    eye = torch.eye(z.shape[-1], dtype=x.dtype, device=x.device)
-    gram = z.mT @ z / z.shape[1] + RIDGE * z_scale[:, None, None] * eye
-    return (factor @ torch.linalg.solve(gram, z.mT @ y[..., None] / z.shape[1]))[..., 0]

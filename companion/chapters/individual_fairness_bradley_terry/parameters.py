@@ -1,11 +1,14 @@
-"""The paper and the chapter's parameters."""
+"""The paper, the chapter's parameters and its random numbers."""
 
 import itertools
 from typing import Annotated, Literal
 
+import numpy as np
 import pydantic
+import torch
 
 from companion import parameters
+from companion.chapters.individual_fairness_bradley_terry.triplets import generator
 from companion.paper import Paper
 from companion.parameters import parameter
 
@@ -19,7 +22,7 @@ PAPER = Paper(
     arxiv="2605.23145",
 )
 
-INITS = ("spectral", "spectral_rescaled", "random", "small_random")
+MOST = 48  # largest dimension of the rate in d unless it is given or d is large
 PER_UNKNOWN = 50  # triplets for each of the d r unknowns, below which the spectral start means little
 
 Count = Annotated[int, pydantic.Field(ge=100, le=1_000_000)]
@@ -48,7 +51,8 @@ class Parameters(parameters.Parameters):
         max_length=10,
     )
     dims: list[Dimension] | None = parameter(
-        "dimensions d of the rate in d, increasing, above r, 50 d r at most n_triplets; none: 3, 6, 12, 24 times r",
+        "dimensions d of the rate in d, increasing, above r, 50 d r at most n_triplets; none: 3, 6, 12, 24 times r, or "
+        "four up to 48 and 2 d where these are fewer",
         quick=None,
         min_length=2,
         max_length=8,
@@ -103,7 +107,12 @@ class Parameters(parameters.Parameters):
     @property
     def ds(self) -> list[int]:
         """Dimensions of the rate in d."""
-        return self.dims or [k * self.rank for k in (3, 6, 12, 24)]
+        if self.dims:
+            return self.dims
+        top = max(MOST, 2 * self.d)
+        if 24 * self.rank <= top:
+            return [k * self.rank for k in (3, 6, 12, 24)]
+        return np.geomspace(self.rank + 1, top, 4).round().astype(int).tolist()
 
     @property
     def ms(self) -> list[int]:
@@ -134,4 +143,24 @@ class Parameters(parameters.Parameters):
             )
         if self.ms[0] < least * self.d:
             raise ValueError(f"sizes: got {self.ms[0]} in it, allowed: at least 50 d r = {least * self.d}")
+        hours = self._work / 1e15
+        if hours > 1:
+            raise ValueError(
+                f"n_triplets: got {self.m} for dims = {self.ds} and seeds = {self.seeds}, "
+                f"which are some {hours:.0f} processor hours, allowed: less than one"
+            )
         return self
+
+    @property
+    def _work(self) -> float:
+        """Multiplications of the longest experiments, up to a factor: triplets times features times columns."""
+        descents = (
+            self.seeds * self.m * self.rank * (self.d * (5 * self.path_steps + MOST) + sum(self.ds) * self.gd_steps)
+        )
+        rates = self.rate_seeds * sum(self.ms) * self.rank * self.d * self.gd_steps
+        return 8.0 * (descents + rates)
+
+
+def random_numbers(params: Parameters, stream: int) -> torch.Generator:
+    """Independent random numbers for each experiment, by its number."""
+    return generator(params.device, params.seed, stream)

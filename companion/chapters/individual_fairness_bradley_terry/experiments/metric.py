@@ -1,4 +1,4 @@
-"""Experiments on the metric itself: the bilinear form, the spectral start, convergence, rates, annotators who err."""
+"""The metric itself: the bilinear form, the spectral start, convergence, rates, annotators who err."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,25 +8,33 @@ import torch
 from scipy.linalg import subspace_angles
 
 from companion.chapters.individual_fairness_bradley_terry import learning
-from companion.chapters.individual_fairness_bradley_terry.learning import numpy
-from companion.chapters.individual_fairness_bradley_terry.setting import INITS, Parameters
+from companion.chapters.individual_fairness_bradley_terry.learning import STARTS, numpy
+from companion.chapters.individual_fairness_bradley_terry.parameters import Parameters, random_numbers
 from companion.chapters.individual_fairness_bradley_terry.triplets import (
     Triplets,
     answers,
+    dependence,
     eigenvalues,
     gaussian_triplets,
-    generator,
     ground_truth,
+    individuals,
     logits,
     shrinkage,
+    spread,
     squared_distance,
     triplet_design,
 )
+from companion.results import experiment
+
+POPULATIONS = ("Gaussian", "Laplace")
+PREDICTORS = ("true metric", "learned metric", "Euclidean metric", "coin flips")
+FEATURES_OF = ("independent", "correlated")
+STARTS_OF_RATES = ("learned metric", "rescaled start", "raw start")
+ESTIMATORS = ("low-rank factor", "whole matrix")
 
 CHUNK = 2**31  # bytes of u and v together that one batch may hold
 MANY_STEPS = 120  # further steps after which a run stands for its sample's optimum
 LARGE_STEP = 15  # factor on the step size at which descent diverges
-SMALL = 0.1  # size of the small random start, as a multiple of the spectral one
 CONVEX_DIMS, CONVEX_BATCH, CONVEX_STEPS = 3, 4, 40  # the convex baseline: first dimensions, metrics in the last, steps
 
 
@@ -35,20 +43,6 @@ def chunks(batch: int, m: int, d: int) -> Iterator[slice]:
     most = max(1, CHUNK // (16 * m * d))
     for first in range(0, batch, most):
         yield slice(first, min(first + most, batch))
-
-
-def start_factor(init: str, data: Triplets, spectral: torch.Tensor, source: torch.Generator) -> torch.Tensor:
-    """The start called ``init``, of the shape ``(B, d, r)`` of the rescaled ``spectral`` one.
-
-    Random ones have its Frobenius norm, small random ones a tenth of it.
-    """
-    if init == "spectral_rescaled":
-        return spectral
-    if init == "spectral":
-        return learning.spectral_init(data, spectral.shape[-1], rescale=False)
-    draw = torch.randn(spectral.shape, generator=source, dtype=spectral.dtype, device=spectral.device)
-    size = torch.linalg.matrix_norm(spectral, keepdim=True) / torch.linalg.matrix_norm(draw, keepdim=True)
-    return draw * size * (SMALL if init == "small_random" else 1.0)
 
 
 def learned(
@@ -60,8 +54,8 @@ def learned(
     """
     if spectral is None:
         spectral = learning.spectral_init(data, params.rank)
-    start = start_factor(params.init, data, spectral, source)[None]
-    size = torch.linalg.matrix_norm(spectral, 2) ** 2
+    start = learning.start_factor(params.init, data, spectral, source)[None]
+    size = learning.squared_norm(spectral)
     return learning.factored_gd(start, data, params.gd_steps, params.step_c, size).last[0]
 
 
@@ -70,23 +64,20 @@ def learned(
 
 @dataclass(frozen=True)
 class Plane:
-    """A metric in two dimensions that ignores one direction, and what is learned of it.
+    """A metric in two dimensions that ignores one direction, and what is learned of it."""
 
-    Attributes
-    ----------
-    truth : ``U*``, ``(2, 1)``
-    sizes : numbers of triplets, ``(K,)``
-    factors : learned from each, ``(K, 2, 1)``
-    """
-
+    #: ``U*``, ``(2, 1)``
     truth: np.ndarray
+    #: numbers of triplets, ``(K,)``
     sizes: np.ndarray
+    #: learned from each, ``(K, 2, 1)``
     factors: np.ndarray
 
 
+@experiment
 def plane(params: Parameters) -> Plane:
     """The unit balls of a metric of rank one in the plane, learned from few and from many answers."""
-    source = generator(params.device, params.seed, 10)
+    source = random_numbers(params, 10)
     truth = torch.tensor([[[0.9], [0.0]]], dtype=torch.float64, device=params.device)
     sizes = (100, 3000)
     data = gaussian_triplets(truth, sizes[-1], params.label_flip, source)
@@ -99,29 +90,26 @@ def plane(params: Parameters) -> Plane:
 
 @dataclass(frozen=True)
 class Model:
-    """The bilinear form of the answers, and what a learned metric predicts.
+    """The bilinear form of the answers, and what a learned metric predicts."""
 
-    Attributes
-    ----------
-    identity : largest ``|d^2(i, k) - d^2(i, j) - u' M v|`` over the logit's standard deviation, with ``v`` and with the
-        uncentred ``x_i - x_j`` in its place, ``(2,)``
-    correlation : largest correlation between an entry of ``u`` and one of ``v``, likewise, ``(2,)``
-    std : of the logits
-    accuracy : of fresh answers under the true metric, the learned one, the best multiple of the Euclidean metric, and
-        one learned from coin flips, ``(4, B)``
-    regret : mean log loss minus the true metric's, same rows
-    """
-
+    #: largest ``|d^2(i, k) - d^2(i, j) - u' M v|`` over the logit's standard deviation, for POPULATIONS, ``(2,)``
     identity: np.ndarray
-    correlation: np.ndarray
+    #: largest correlation of an entry of ``u`` with one of ``v``, or of their squares, in standard errors, likewise
+    dependence: np.ndarray
+    #: of the logits
     std: float
+    #: share of fresh answers predicted, for PREDICTORS, ``(4, B)``
     accuracy: np.ndarray
+    #: mean log loss minus the true metric's, same rows
     regret: np.ndarray
+    #: number of answers learned from
+    m: int
 
 
+@experiment
 def model(params: Parameters) -> Model:
     """C1: the identity on random triples, and answers to questions nobody asked before."""
-    source = generator(params.device, params.seed, 1)
+    source = random_numbers(params, 1)
     m = params.m
     found: list[tuple[torch.Tensor, ...]] = []
     for part in chunks(params.seeds, 2 * m, params.d):
@@ -141,17 +129,19 @@ def model(params: Parameters) -> Model:
         found.append((torch.stack(right), torch.stack(losses)))
     accuracy, loss = (numpy(torch.cat(column, dim=1)) for column in zip(*found, strict=True))
     truth = truth[0]
-    x = torch.randn(3, m, params.d, generator=source, dtype=truth.dtype, device=truth.device)
-    u, v = triplet_design(*x)
-    difference = squared_distance(truth, x[0], x[2]) - squared_distance(truth, x[0], x[1])
-    errors, correlations = [], []
-    for other in (v, x[0] - x[1]):
-        errors.append((difference - logits(truth, u, other)).abs().max() / difference.std())
-        correlations.append((u / u.std(0)).mT @ (other / other.std(0)) / m)
+    errors, dependences, spreads = [], [], []
+    for population in POPULATIONS:
+        x = individuals(population, (3, m, params.d), source)
+        u, v = triplet_design(*x)
+        difference = squared_distance(truth, x[0], x[2]) - squared_distance(truth, x[0], x[1])
+        errors.append((difference - logits(truth, u, v)).abs().max() / difference.std())
+        dependences.append(dependence(u, v))
+        spreads.append(difference.std())
     return Model(
         identity=numpy(torch.stack(errors)),
-        correlation=numpy(torch.stack([c.abs().max() for c in correlations])),
-        std=float(difference.std()),
+        dependence=numpy(torch.stack(dependences)),
+        std=float(spreads[0]),
+        m=m,
         accuracy=accuracy,
         regret=loss - loss[0],
     )
@@ -162,48 +152,44 @@ def model(params: Parameters) -> Model:
 
 @dataclass(frozen=True)
 class Spectral:
-    """What the moment matrix knows.
+    """What the moment matrix knows."""
 
-    Attributes
-    ----------
-    sizes : numbers of triplets, ``(K,)``
-    sine : sine of the largest angle between the top eigenspace and the range of ``M*``: from the answers and from coin
-        flips, ``(2, K, B)``
-    scales : smallest eigenvalues of ``M*`` that are compared, ``(N,)``
-    std : standard deviation of the logits at each, ``(N,)``
-    lam : eigenvalues of ``M*`` at each, ``(N, r)``
-    predicted : eigenvalues of the expected moment matrix, ``(N, r)``
-    spectrum : all eigenvalues of the moment matrices at ``n_triplets``, decreasing, ``(N, B, d)``
-    along : the moment matrices along the true eigenvectors, ``q' S q``, ``(N, B, r)``
-    start_error : relative Procrustes distance of the raw and of the rescaled start, ``(2, N, B)``
-    m : number of triplets behind ``spectrum`` and ``along``
-    curve_lam, curve : shrinkage at rank 1, ``(G,)`` each
-    """
-
+    #: numbers of triplets, ``(K,)``
     sizes: np.ndarray
+    #: sine of the largest angle between the top eigenspace and the range of ``M*``, for FEATURES_OF, ``(2, K, B)``
     sine: np.ndarray
+    #: smallest eigenvalues of ``M*`` that are compared, ``(N,)``
     scales: np.ndarray
+    #: standard deviation of the logits at each, ``(N,)``
     std: np.ndarray
+    #: eigenvalues of ``M*`` at each, ``(N, r)``
     lam: np.ndarray
+    #: eigenvalues of the expected moment matrix, ``(N, r)``
     predicted: np.ndarray
+    #: all eigenvalues of the moment matrices at ``n_triplets``, decreasing, ``(N, B, d)``
     spectrum: np.ndarray
+    #: the moment matrices along the true eigenvectors, ``q' S q``, ``(N, B, r)``
     along: np.ndarray
+    #: relative Procrustes distance of the raw and of the rescaled start, ``(2, N, B)``
     start_error: np.ndarray
+    #: number of triplets behind ``spectrum`` and ``along``
     m: int
+    #: curve_lam, curve: shrinkage at rank 1, ``(G,)`` each
     curve_lam: np.ndarray
     curve: np.ndarray
 
 
+@experiment
 def spectral(params: Parameters) -> Spectral:
     """C2: angles against the number of triplets, eigenvalues against their expectation, starts against the truth."""
-    source = generator(params.device, params.seed, 2)
+    source = random_numbers(params, 2)
     sines = []
     for part in chunks(params.seeds, params.ms[-1], params.d):
         batch = part.stop - part.start
         truth = ground_truth(batch, params.d, params.rank, params.scale, params.cond, source)
         data = gaussian_triplets(truth, params.ms[-1], params.label_flip, source)
-        coin = Triplets(data.u, data.v, torch.bernoulli(torch.full_like(data.y, 0.5), generator=source))
-        for kind in (data, coin):
+        unequal = gaussian_triplets(truth, params.ms[-1], params.label_flip, source, spread(params.d, truth))
+        for kind in (data, unequal):
             tops = [learning.top_eigenpairs(learning.moment_matrix(kind.first(m)), params.rank)[1] for m in params.ms]
             sines.append(np.sin(_largest_angle(numpy(torch.stack(tops)), numpy(truth))))
     sine = np.stack([np.concatenate(sines[kind::2], axis=-1) for kind in range(2)])
@@ -250,23 +236,19 @@ def _largest_angle(frames: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Convergence:
-    """Gradient descent from four starts on the same answers.
+    """Gradient descent from four starts on the same answers."""
 
-    Attributes
-    ----------
-    starts : names of the starts, ``(S,)``; after them the spectral start of coin flips
-    to_truth : Procrustes distance to ``U*`` over ``||U*||``, ``(T + 1, S + 1, B)``
-    to_optimum : to the sample's own optimum, over the same, ``(T + 1, S + 1, B)``
-    too_large : to the sample's optimum with a step size 15 times as large, from the rescaled start, ``(T + 1, B)``
-    floor : of the sample's optimum to ``U*``, over the same, ``(B,)``
-    low_rank_error : relative error of ``M`` when the factor has one column too few, and with all of them, ``(2, B)``
-    """
-
+    #: names of the starts, ``(S,)``; after them the spectral start of coin flips
     starts: tuple[str, ...]
+    #: Procrustes distance to ``U*`` over ``||U*||``, ``(T + 1, S + 1, B)``
     to_truth: np.ndarray
+    #: to the sample's own optimum, over the same, ``(T + 1, S + 1, B)``
     to_optimum: np.ndarray
+    #: to the sample's optimum with a step size 15 times as large, from the rescaled start, ``(T + 1, B)``
     too_large: np.ndarray
+    #: of the sample's optimum to ``U*``, over the same, ``(B,)``
     floor: np.ndarray
+    #: relative error of ``M`` when the factor has one column too few, and with all of them, ``(2, B)``
     low_rank_error: np.ndarray
 
     def steps_to_floor(self, slack: float = 1.2) -> np.ndarray:
@@ -279,32 +261,34 @@ class Convergence:
         return np.maximum(first, 1)
 
 
+@experiment
 def convergence(params: Parameters) -> Convergence:
     """C3: the four starts side by side, a step that is too large, a rank that is too small."""
-    source = generator(params.device, params.seed, 3)
+    source = random_numbers(params, 3)
     found = []
     for part in chunks(params.seeds, params.m, params.d):
         truth = ground_truth(part.stop - part.start, params.d, params.rank, params.scale, params.cond, source)
         data = gaussian_triplets(truth, params.m, params.label_flip, source)
         found.append(_descents(params, truth, data, source))
     path, optimum, large, floor, rank_error = (np.concatenate(column, axis=-1) for column in zip(*found, strict=True))
-    return Convergence(INITS, path, optimum, large, floor, rank_error)
+    return Convergence(STARTS, path, optimum, large, floor, rank_error)
 
 
 def _descents(
     params: Parameters, truth: torch.Tensor, data: Triplets, source: torch.Generator
 ) -> tuple[np.ndarray, ...]:
     spectral = learning.spectral_init(data, params.rank)
-    starts = [start_factor(init, data, spectral, source) for init in INITS]
+    starts = [learning.start_factor(init, data, spectral, source) for init in STARTS]
     coin = Triplets(data.u, data.v, torch.bernoulli(torch.full_like(data.y, 0.5), generator=source))
-    blind = learning.spectral_init(coin, params.rank, rescale=False)
     norm = torch.linalg.matrix_norm(truth)
-    blind = blind * (torch.linalg.matrix_norm(spectral) / torch.linalg.matrix_norm(blind))[:, None, None]
-    size = torch.linalg.matrix_norm(spectral, 2) ** 2
+    # the eigenvectors alone: the eigenvalues of coin flips may all be negative
+    blind = learning.top_eigenpairs(learning.moment_matrix(coin), params.rank)[1]
+    blind = blind * (torch.linalg.matrix_norm(spectral) / params.rank**0.5)[:, None, None]
+    size = learning.squared_norm(spectral)
     run = learning.factored_gd(
         torch.stack([*starts, blind]), data, params.path_steps, params.step_c, size=size, keep=True
     )
-    near = run.last[INITS.index("spectral_rescaled")][None]
+    near = run.last[STARTS.index("spectral_rescaled")][None]
     optimum = learning.factored_gd(near, data, MANY_STEPS, size=size).last[0]
     large = learning.factored_gd(
         spectral[None], data, params.path_steps, LARGE_STEP * params.step_c, size=size, keep=True
@@ -326,30 +310,27 @@ def _descents(
 
 @dataclass(frozen=True)
 class Rates:
-    """Error of the learned metric against the number of triplets and the dimension, and the learned metrics themselves.
+    """Error of the learned metric against numbers of triplets and dimensions, and the learned metrics themselves."""
 
-    Attributes
-    ----------
-    sizes, dims : ``(K,)``, ``(D,)``
-    error_m : relative Frobenius error of ``M``: learned, rescaled start, raw start, ``(3, K, B')``, B' of rate_seeds
-    error_d : learned with rank r, and logistic regression for the whole matrix, ``(2, D, B)``; the latter for a few
-        metrics in the first dimensions, NaN elsewhere
-    truth, factor : ``U*`` ``(B', d, r)`` and the factors learned from ``sizes`` triplets, ``(K, B', d, r)``
-    at_default : the factor learned from ``n_triplets``, ``(B', d, r)``
-    """
-
+    #: sizes, dims: ``(K,)``, ``(D,)``
     sizes: np.ndarray
     dims: np.ndarray
+    #: relative Frobenius error of ``M``, for STARTS_OF_RATES, ``(3, K, B')``, B' of rate_seeds
     error_m: np.ndarray
+    #: learned with rank r, and logistic regression for the whole matrix, ``(2, D, B)``; the latter for a few metrics
+    #: in the first dimensions, NaN elsewhere
     error_d: np.ndarray
+    #: truth, factor: ``U*`` ``(B', d, r)`` and the factors learned from ``sizes`` triplets, ``(K, B', d, r)``
     truth: np.ndarray
     factor: np.ndarray
+    #: the factor learned from ``n_triplets``, ``(B', d, r)``
     at_default: np.ndarray
 
 
+@experiment
 def rates(params: Parameters) -> Rates:
     """C4: how many answers are needed. Smaller samples are the beginnings of the largest one."""
-    source = generator(params.device, params.seed, 4)
+    source = random_numbers(params, 4)
     largest = max(params.ms[-1], params.m)
     truths, factors, errors, defaults = [], [], [], []
     for part in chunks(params.rate_seeds, largest, params.d):
@@ -401,27 +382,24 @@ def _error_in(params: Parameters, index: int, source: torch.Generator) -> np.nda
 
 @dataclass(frozen=True)
 class Annotators:
-    """Extension: answers that are turned round at random, beyond the model's own noise.
+    """Extension: answers that are turned round at random, beyond the model's own noise."""
 
-    Attributes
-    ----------
-    flips : chances, ``(F,)``
-    sine : of the largest angle between the learned and the true range, ``(F, B)``
-    size : ``||M|| / ||M*||`` in the Frobenius norm, ``(F, B)``
-    shape_error : relative error of ``M`` after the best rescaling, ``(F, B)``
-    error : without it, ``(F, B)``
-    """
-
+    #: chances, ``(F,)``
     flips: np.ndarray
+    #: of the largest angle between the learned and the true range, ``(F, B)``
     sine: np.ndarray
+    #: ``||M|| / ||M*||`` in the Frobenius norm, ``(F, B)``
     size: np.ndarray
+    #: relative error of ``M`` after the best rescaling, ``(F, B)``
     shape_error: np.ndarray
+    #: without it, ``(F, B)``
     error: np.ndarray
 
 
+@experiment
 def annotators(params: Parameters) -> Annotators:
     """Which part of the metric survives careless annotators: the same questions, more and more answers turned."""
-    source = generator(params.device, params.seed, 5)
+    source = random_numbers(params, 5)
     columns = []
     for part in chunks(params.seeds, params.m, params.d):
         truth = ground_truth(part.stop - part.start, params.d, params.rank, params.scale, params.cond, source)

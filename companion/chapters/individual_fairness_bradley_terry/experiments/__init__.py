@@ -1,8 +1,8 @@
-"""All experiments of the chapter, composed."""
+"""The experiments: parameters in, arrays out."""
 
 from dataclasses import dataclass
 
-from companion.chapters.individual_fairness_bradley_terry.metric import (
+from companion.chapters.individual_fairness_bradley_terry.experiments.metric import (
     Annotators,
     Convergence,
     Model,
@@ -16,8 +16,7 @@ from companion.chapters.individual_fairness_bradley_terry.metric import (
     rates,
     spectral,
 )
-from companion.chapters.individual_fairness_bradley_terry.model_tuning import Tuning, tuning
-from companion.chapters.individual_fairness_bradley_terry.predictors import (
+from companion.chapters.individual_fairness_bradley_terry.experiments.predictors import (
     Diabetes,
     Downstream,
     Transfer,
@@ -25,7 +24,23 @@ from companion.chapters.individual_fairness_bradley_terry.predictors import (
     downstream,
     transfer,
 )
-from companion.chapters.individual_fairness_bradley_terry.setting import Parameters
+from companion.chapters.individual_fairness_bradley_terry.experiments.tuning import Tuning, tuning
+from companion.chapters.individual_fairness_bradley_terry.parameters import Parameters
+
+__all__ = [
+    "Results",
+    "annotators",
+    "convergence",
+    "diabetes",
+    "downstream",
+    "model",
+    "plane",
+    "rates",
+    "run",
+    "spectral",
+    "transfer",
+    "tuning",
+]
 
 
 @dataclass(frozen=True)
