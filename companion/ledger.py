@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-import nbformat
 from nbformat import NotebookNode
 
 from companion.catalogue import Chapter, chapters
 from companion.claims import Stance, Verdict, Verdicts, mark
-from companion.execution import read_verdicts, staleness
+from companion.execution import InputError, foreign, read_notebook, read_verdicts, staleness
 from companion.mutants import chapter_code
 from companion.parameters import PROFILES
 from companion.sources import content
@@ -34,7 +33,7 @@ class Record:
     @cached_property
     def notebook(self) -> NotebookNode:
         """The notebook."""
-        return nbformat.read(self.path, as_version=4)
+        return read_notebook(self.path)
 
     @cached_property
     def verdicts(self) -> Verdicts | None:
@@ -62,13 +61,26 @@ def find_record(chapter: Chapter, profile: str) -> Record | None:
 
     At ``quick`` the one that was executed on this machine while the book was built, if it is still what the source
     gives, else the committed one; at ``paper`` the committed record. ``None`` if there is none.
+
+    Raises
+    ------
+    InputError
+        If another run was written over the committed notebook.
     """
     if profile != PROFILES[0]:
         return Record(chapter.record) if chapter.record.is_file() else None
     here = chapter.root / EXECUTED / f"{chapter.slug}.ipynb"
     if here.is_file() and not staleness(here, chapter.source, chapter.root):
         return Record(here)
-    return Record(chapter.notebook) if chapter.notebook.is_file() else None
+    if not chapter.notebook.is_file():
+        return None
+    record = Record(chapter.notebook)
+    if other := foreign(record.notebook):
+        raise InputError(
+            f"notebooks/{chapter.notebook.name}: not the lab's run at {profile} ({other[0]}); "
+            f"`companion execute {chapter.slug} --force` makes it anew"
+        )
+    return record
 
 
 @dataclass(frozen=True)
