@@ -10,6 +10,8 @@ each lab, the links between claims, theorems, figures and code, pages of the cla
 chapter's code, and the ledger as files.
 """
 
+from typing import Any
+
 from sphinx.application import Sphinx
 
 from companion.sphinx import look
@@ -23,6 +25,7 @@ from companion.sphinx.labs import name_figures, use_executed_notebook
 from companion.sphinx.ledger import LedgerTable, LedgerTotals, load_filter, write_files
 from companion.sphinx.notation import Notation, NotationList
 from companion.sphinx.overview import ChapterList, PaperRecord, PlantedBugs, RecordOnly
+from companion.sphinx.records import forget_waiting, no_longer_waiting
 from companion.sphinx.roles import ClaimRole, Computed, Measured
 from companion.sphinx.tables import ClaimsTable, ParametersTable
 from companion.sphinx.theorems import TheoremList, name_checks
@@ -45,16 +48,22 @@ DIRECTIVES = {
 ROLES = {"claim": ClaimRole, "computed": Computed, "measured": Measured, "notation": Notation}
 
 
-def show_repository(app: Sphinx, config: object) -> None:
-    """Where the repository has an address, the theme's buttons lead to it."""
-    if config.companion_repository:
-        config.html_theme_options = {
-            **config.html_theme_options,
-            "repository_url": config.companion_repository,
+PROVIDERS = ("github", "gitlab", "bitbucket")
+BINDER = "https://mybinder.org"  # a link only; no page loads anything from there
+
+
+def show_repository(app: Sphinx, config: Any) -> None:
+    """Where the repository has an address, the theme's buttons lead to it: source, issues, labs in a browser."""
+    address = config.companion_repository
+    if address:
+        config.html_theme_options = config.html_theme_options | {
+            "repository_url": address,
+            # Other hosts have addresses like the first one's.
+            "repository_provider": next((name for name in PROVIDERS if name in address), PROVIDERS[0]),
             "use_repository_button": True,
             "use_issues_button": True,
             "use_source_button": True,
-            "path_to_docs": "",
+            "launch_buttons": {"binderhub_url": BINDER, "notebook_interface": "jupyterlab"},
         }
 
 
@@ -66,6 +75,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for name, role in ROLES.items():
         app.add_role(name, role())
     app.connect("config-inited", show_repository, priority=100)
+    app.connect("env-purge-doc", forget_waiting)
+    app.connect("env-get-outdated", no_longer_waiting)
     app.connect("source-read", use_executed_notebook)
     # Before the collectors of images and titles, which listen to the same event.
     for listener in (name_figures, name_checks, add_cards):

@@ -7,6 +7,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 from companion.catalogue import Chapter
 from companion.claims import Verdicts
@@ -15,9 +16,11 @@ from companion.paper import Paper
 from companion.parameters import PROFILES
 from companion.provenance import revision
 from companion.sphinx.downloads import ARCHIVES, first_steps
-from companion.sphinx.records import PageError, link, note_record, records_of
+from companion.sphinx.records import PageError, link, note_files, note_record, records_of
 
 BIBLIOGRAPHY = Path("book") / "references.bib"
+
+logger = logging.getLogger(__name__)
 
 
 def add_cards(app: Sphinx, doctree: nodes.document) -> None:
@@ -46,7 +49,7 @@ def add_cards(app: Sphinx, doctree: nodes.document) -> None:
 def chapter_card(env: Any, chapter: Chapter) -> nodes.Node:
     """The paper, the lab, the command, the code."""
     paper = chapter.paper
-    env.note_dependency(str(chapter.root / BIBLIOGRAPHY))
+    note_files(env, chapter.root / BIBLIOGRAPHY)
     title: nodes.Node = nodes.emphasis("", paper.title)
     if paper.arxiv:
         title = nodes.reference("", "", title, refuri=f"https://arxiv.org/abs/{paper.arxiv}", internal=False)
@@ -70,7 +73,7 @@ def chapter_card(env: Any, chapter: Chapter) -> nodes.Node:
             classes=["card-rerun"],
         ),
         *folded("How to run it", [console(first_steps(chapter, env.config.companion_repository))], "card-get"),
-        *folded("BibTeX of the paper", [_bibtex(chapter)], "card-bibtex"),
+        *_bibtex(env, chapter),
         classes=["chapter-card"],
     )
 
@@ -86,11 +89,14 @@ def _archive_uri(env: Any, chapter: Chapter) -> str:
     return page.removesuffix(".html") + ".zip"
 
 
-def _bibtex(chapter: Chapter) -> nodes.Node:
+def _bibtex(env: Any, chapter: Chapter) -> list[nodes.Node]:
     path = chapter.root / BIBLIOGRAPHY
-    entry = bibtex_entry(path.read_text("utf-8") if path.is_file() else "", chapter.paper.key)
-    block = nodes.literal_block(entry, entry, language="bibtex")
-    return block
+    try:
+        entry = bibtex_entry(path.read_text("utf-8") if path.is_file() else "", chapter.paper.key)
+    except PageError as error:
+        logger.warning("%s", error, location=env.docname)
+        return []
+    return folded("BibTeX of the paper", [nodes.literal_block(entry, entry, language="bibtex")], "card-bibtex")
 
 
 def bibtex_entry(bibliography: str, key: str) -> str:

@@ -11,7 +11,7 @@ from docutils import nodes
 
 from companion.catalogue import Chapter, module_name
 from companion.sources import imported_modules
-from companion.sphinx.records import Reader
+from companion.sphinx.records import Reader, note_files
 
 LAYERS = {"optim": "Optimizers", "models": "Models", "analysis": "Analysis"}
 SHOWN = re.compile(r"\{literalinclude\} +\.\./(companion/\S+\.py)")
@@ -81,7 +81,7 @@ class ChapterMap(Reader):
     def run(self) -> list[nodes.Node]:
         chapters = self.records.chapters
         for chapter in chapters:
-            self.env.dependencies[self.env.docname].update([*self.records.sources(chapter), str(chapter.page)])
+            note_files(self.env, *self.records.sources(chapter), chapter.page)
         shared = shared_modules(chapters)
         if not shared:
             return []

@@ -10,7 +10,7 @@ from companion import ledger
 from companion.catalogue import Chapter
 from companion.ledger import Row, Seeds
 from companion.parameters import PROFILES
-from companion.sphinx.records import Reader, claim_anchor, records_of
+from companion.sphinx.records import Reader, claim_anchor, note_files, records_of
 from companion.sphinx.tables import badge, permalink, row_mark, see, table
 
 FILES = {"ledger.json": ledger.as_json, "ledger.csv": ledger.as_csv}
@@ -22,7 +22,7 @@ class LedgerTable(Reader):
 
     def run(self) -> list[nodes.Node]:
         self.read_all()
-        self.env.note_dependency(str(self.root / ledger.SEEDS))
+        note_files(self.env, self.root / ledger.SEEDS)
         self.env.metadata[self.env.docname]["companion-ledger"] = True  # this page loads the script that filters
         rows = self.records.ledger
         shown = {PROFILES[0]: True, PROFILES[1]: any(row.paper for row in rows)}

@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxRole
 
 from companion.catalogue import Chapter
-from companion.sphinx.records import Reader, link
+from companion.sphinx.records import Reader, link, note_files
 
 NOTED = re.compile(r"\{notation\}`([^`|]+)\|([^`]+)`")
 SETTING = re.compile(r"^## +(.*(?:[Ss]etting|[Nn]otation).*?) *$", flags=re.M)
@@ -54,7 +54,7 @@ class NotationList(Reader):
     def run(self) -> list[nodes.Node]:
         items = []
         for chapter in self.records.chapters:
-            self.env.note_dependency(str(chapter.page))
+            note_files(self.env, chapter.page)
             line = nodes.paragraph("", "", self._setting(chapter))
             for k, symbol in enumerate(symbols(chapter.page)):
                 line += nodes.Text(", " if k else ": ")

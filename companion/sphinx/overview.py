@@ -8,7 +8,7 @@ from docutils import nodes
 from companion.catalogue import Chapter
 from companion.parameters import PROFILES
 from companion.sphinx.cards import duration, names
-from companion.sphinx.records import Reader
+from companion.sphinx.records import Reader, note_files
 
 
 class PaperRecord(Reader):
@@ -17,8 +17,6 @@ class PaperRecord(Reader):
     def run(self) -> list[nodes.Node]:
         chapter = self.chapter
         record = self.record(chapter, PROFILES[1])
-        # A record that comes later is a new file, so the page depends on its place.
-        self.env.note_dependency(str(chapter.record))
         if record is None:
             return []
         origin = record.provenance
@@ -39,7 +37,6 @@ class RecordOnly(Reader):
 
     def run(self) -> list[nodes.Node]:
         chapter = self.chapter
-        self.env.note_dependency(str(chapter.record))
         if self.record(chapter, PROFILES[1]) is None:
             return []
         shown = nodes.container("", classes=["record-only"])
@@ -59,7 +56,7 @@ class ChapterList(Reader):
 
     def _item(self, chapter: Chapter) -> nodes.list_item:
         self.record(chapter, PROFILES[0])
-        self.env.note_dependency(str(chapter.page))
+        note_files(self.env, chapter.page)
         verdicts = list(self.records.verdicts(chapter, PROFILES[0]).values())
         paper = chapter.paper
         title = nodes.reference(
@@ -86,7 +83,7 @@ class PlantedBugs(Reader):
 
     def run(self) -> list[nodes.Node]:
         path = self.root / "tests" / "checked.json"
-        self.env.note_dependency(str(path))
+        note_files(self.env, path)
         record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         counts = planted(record)
         if not counts["planted"]:

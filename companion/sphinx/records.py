@@ -98,12 +98,42 @@ def note_record(env: Any, chapter: Chapter, profile: str) -> ledger.Record | Non
     """A chapter's record, noted so that the page is built again when it changes."""
     records = records_of(env.app)
     record = records.find(chapter, profile)
-    noted = env.dependencies[env.docname]
-    key = f"{chapter.slug} {profile}"
-    if env.temp_data.setdefault("companion-noted", set()).isdisjoint({key}):
-        env.temp_data["companion-noted"].add(key)
-        noted.update([str(record.path)] if record else [], records.sources(chapter))
+    seen = env.temp_data.setdefault("companion-noted", set())
+    if (chapter.slug, profile) not in seen:
+        seen.add((chapter.slug, profile))
+        places = (
+            [chapter.record]
+            if profile != PROFILES[0]
+            else [chapter.notebook, chapter.root / ledger.EXECUTED / chapter.notebook.name]
+        )
+        note_files(env, *places, *records.sources(chapter))
     return record
+
+
+def note_files(env: Any, *files: Path | str) -> None:
+    """Build the page again when one of these files changes, is removed, or comes to be."""
+    for file in map(Path, files):
+        if file.is_file():
+            env.note_dependency(str(file))
+        else:
+            _waiting(env).setdefault(env.docname, set()).add(str(file))
+
+
+def _waiting(env: Any) -> dict[str, set[str]]:
+    """Documents to the files that they would read if these existed; kept with the environment."""
+    if not hasattr(env, "companion_waiting"):
+        env.companion_waiting = {}
+    return env.companion_waiting
+
+
+def forget_waiting(app: Any, env: Any, docname: str) -> None:
+    """A document that is read anew waits for nothing yet."""
+    _waiting(env).pop(docname, None)
+
+
+def no_longer_waiting(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """The documents for which a file has come to be."""
+    return [name for name, files in _waiting(env).items() if any(Path(file).is_file() for file in files)]
 
 
 def page_title(page: Path) -> str:

@@ -8,7 +8,7 @@ from sphinx.util.docutils import SphinxRole
 
 from companion.catalogue import Chapter
 from companion.parameters import PROFILES
-from companion.sphinx.records import PageError, Records, claim_anchor, link, note_record, records_of
+from companion.sphinx.records import PageError, Records, claim_anchor, link, note_files, note_record, records_of
 from companion.sphinx.tables import badge, verdict_kind
 from companion.sphinx.values import compute, format_value, lookup
 
@@ -102,5 +102,5 @@ class Computed(_Role):
 
     def node(self, chapter: Chapter, expression: str, style: str | None) -> nodes.Node:
         """The value as text."""
-        self.env.dependencies[self.env.docname].update(self.records.sources(chapter))
+        note_files(self.env, *self.records.sources(chapter))
         return nodes.inline("", format_value(compute(chapter, expression), style), classes=["computed"])

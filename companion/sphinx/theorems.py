@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from companion.catalogue import Chapter
-from companion.sphinx.records import Reader, claim_anchor, link, records_of
+from companion.sphinx.records import Reader, claim_anchor, link, note_files, records_of
 from companion.sphinx.tables import theorem_link
 
 OPENING = re.compile(r"^:{3,}\{prf:(?!proof\b)(\w+)\} *(.*)\n(?::\w+:.*\n)*?:label: *(\S+)", flags=re.M)
@@ -54,8 +54,8 @@ class TheoremList(Reader):
     def run(self) -> list[nodes.Node]:
         found: list[nodes.Node] = []
         for chapter in self.records.chapters:
-            self.env.note_dependency(str(chapter.page))
-            self.env.dependencies[self.env.docname].update(self.records.sources(chapter))
+            note_files(self.env, chapter.page)
+            note_files(self.env, *self.records.sources(chapter))
             listed = statements(chapter.page)
             if listed:
                 title = self.link(self.records.titles[chapter.slug], f"book/{chapter.slug}")
