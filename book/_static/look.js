@@ -57,24 +57,27 @@
     Diagram: "figure.chapter-map",
   };
 
+  function settle(region, scrolls, name) {
+    if (scrolls === region.classList.contains("scrolls")) return;
+    region.classList.toggle("scrolls", scrolls);
+    const said = { tabindex: "0", role: "group", "aria-label": `${name}; scrolls sideways` };
+    for (const [attribute, value] of Object.entries(said)) {
+      if (scrolls) region.setAttribute(attribute, value);
+      else region.removeAttribute(attribute);
+    }
+  }
+
   function mark() {
     for (const formula of document.querySelectorAll("article span.math > mjx-container")) {
-      const block = formula.closest("p, li, td, dd, figcaption, h1, h2, h3") || formula.parentElement;
-      const wide = formula.scrollWidth > block.clientWidth;
+      const block = formula.closest("p, li, dd, figcaption, h1, h2, h3") || formula.parentElement;
+      const wide = (formula.querySelector("mjx-math")?.getBoundingClientRect().width || 0) > block.clientWidth + 1;
       formula.parentElement.classList.toggle("wide-formula", wide);
+      if (!wide) settle(formula.parentElement, false);
     }
     for (const [name, selector] of Object.entries(REGIONS)) {
       for (const region of document.querySelectorAll(selector)) {
         const scrolls = region.scrollWidth > region.clientWidth + 1 && getComputedStyle(region).overflowX !== "visible";
-        if (scrolls === region.classList.contains("scrolls")) continue;
-        region.classList.toggle("scrolls", scrolls);
-        if (scrolls) {
-          region.setAttribute("tabindex", "0");
-          region.setAttribute("role", "group");
-          region.setAttribute("aria-label", `${name}; scrolls sideways`);
-        } else {
-          for (const attribute of ["tabindex", "role", "aria-label"]) region.removeAttribute(attribute);
-        }
+        settle(region, scrolls, name);
       }
     }
   }

@@ -3,6 +3,7 @@
 import filecmp
 import html
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,33 @@ FRONT = """\
 """
 
 
+# Of MathJax, what the pages load; of the theme, nothing but what is left of its style without its icons.
+MATHJAX_FILES = ("startup.js", "core.js", "input/tex.js", "input/tex/extensions/", "output/chtml.js", "output/chtml/",
+                 "a11y/assistive-mml.js")  # fmt: skip
+NEEDLESS = ("vendor/fontawesome", "scripts/fontawesome.js", "searchtools.js", "language_data.js", "sphinx_highlight.js",
+            "sphinx-thebe.js", "sphinx-thebe.css")  # fmt: skip
+
+
+def slim(static: Path) -> None:
+    """Remove what no page asks for: nine tenths of what extensions copy, and the theme's rules for icons."""
+    mathjax = static / "mathjax"
+    for file in [file for file in mathjax.rglob("*") if file.is_file()]:
+        if not file.relative_to(mathjax).as_posix().startswith(MATHJAX_FILES):
+            file.unlink()
+    for name in NEEDLESS:
+        target = static / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    for pattern in ("scripts/*.map", "scripts/*.LICENSE.txt", "styles/*.map"):
+        for file in static.glob(pattern):
+            file.unlink()
+    style = static / "styles" / "pydata-sphinx-theme.css"
+    if style.is_file():
+        text = style.read_text(encoding="utf-8")
+        text = re.sub(r"@font-face\{[^}]*Font Awesome[^}]*\}", "", text)
+        text = re.sub(r"(?<=\})(?:\.fa[a-z]?(?:-[\w-]+)?(?::[a-z]+)?,?)+\{[^{}]*\}", "", text)
+        style.write_text(text, encoding="utf-8")
+
+
 def finish(app: Sphinx, exception: Exception | None) -> None:
     """The page that a server shows for a wrong address, which may be asked for from any folder, and the front door."""
     if exception is None and app.builder.format == "html":
@@ -135,6 +163,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         base = app.config.html_baseurl.rstrip("/") + "/" if app.config.html_baseurl else "/"
         out = Path(app.outdir)
         (out / "404.html").write_text(NOT_FOUND.format(title=title, base=base), encoding="utf-8")
+        slim(out / "_static")
         front = FRONT.format(title=title, to=f"{app.config.root_doc}.html")
         (out / "index.html").write_text(front, encoding="utf-8")
 

@@ -23,7 +23,9 @@ def number_chapters(_: TocTreeCollectorWithStyles, env: BuildEnvironment) -> lis
     for number, chapter in enumerate(catalogue.chapters(Path(env.srcdir)), start=1):
         docname = f"book/{chapter.slug}"
         if docname in env.tocs:
-            env.toc_secnumbers[docname] = {"": (number,)}
+            # Sections say that they have none; otherwise each would show its chapter's.
+            anchors = [entry["anchorname"] for entry in env.tocs[docname].findall(nodes.reference)]
+            env.toc_secnumbers[docname] = dict.fromkeys(anchors) | {"": (number,)}
             _mark(env.tocs[docname], env.titles.get(docname), [number])
     documents = before.keys() | env.toc_secnumbers.keys()
     return sorted(name for name in documents if before.get(name) != env.toc_secnumbers.get(name) and name in env.tocs)
