@@ -32,7 +32,7 @@ def read_folder(source: Source, folder: Path) -> Parts:
     """
     ((name, expected),) = source.hashes.items()
     content = verified(source, folder, name)
-    arrays = converted(source.name, expected, lambda: _unpickle(content))
+    arrays = converted(source, expected, lambda: _unpickle(content))
     return Parts(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], expected, folder / name)
 
 

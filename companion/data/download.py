@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from companion.data.errors import DatasetCorruptError, DatasetNotFoundError
+from companion.data.errors import DatasetArgumentError, DatasetCorruptError, DatasetNotFoundError
 from companion.data.sources import Source
 
 VARIABLE, MIRROR = "COMPANION_DOWNLOAD", "COMPANION_DATA_URL"
@@ -19,8 +20,16 @@ def allowed(download: bool | None) -> bool:
 
 
 def base_url(source: Source) -> str:
-    """Where the files are: the publisher's address, or the dataset's folder under ``COMPANION_DATA_URL``."""
-    mirror = os.environ.get(MIRROR, "").rstrip("/")
+    """Where the files are: the publisher's address, or the dataset's folder under ``COMPANION_DATA_URL``.
+
+    Raises
+    ------
+    DatasetArgumentError
+        If that variable holds no address.
+    """
+    mirror = os.environ.get(MIRROR, "").strip().rstrip("/")
+    if mirror:
+        _check_address(mirror)
     return f"{mirror}/{source.name}" if mirror else str(source.base)
 
 
@@ -48,6 +57,8 @@ def fetch(source: Source, folder: Path) -> list[Path]:
             url, expected = f"{base_url(source)}/{name}", source.hashes.get(name)
             if not (folder / name).exists():
                 fresh.append(folder / name)
+            elif not (folder / name).is_file():
+                raise DatasetNotFoundError(f"{source.name!r} could not be downloaded: {folder / name} is not a file")
             try:
                 pooch.retrieve(
                     url,
@@ -67,6 +78,18 @@ def fetch(source: Source, folder: Path) -> list[Path]:
     finally:
         logger.setLevel(level)
     return fresh
+
+
+def _check_address(mirror: str) -> None:
+    try:
+        parts = urlsplit(mirror)
+        complete = parts.scheme in ("http", "https", "ftp") and bool(parts.hostname)
+    except ValueError:  # e.g. a bracket that is not closed
+        complete = False
+    if not complete:
+        raise DatasetArgumentError(
+            f"{MIRROR}: got {mirror!r}, allowed: an address with its scheme (https, http or ftp) and host"
+        )
 
 
 def _reason(error: OSError) -> str:

@@ -8,6 +8,7 @@ array([7, 9], dtype=uint8)
 """
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from companion.data.errors import DatasetCorruptError, NotHere
-from companion.data.parts import Parts, corrupt, digest, joint_digest
+from companion.data.parts import Parts, corrupt, digest, joint_digest, read_at_most, too_large
 from companion.data.sources import SOURCES, Source
 
 _UNSIGNED_BYTE = 0x08
@@ -57,7 +58,7 @@ def read_folder(source: Source, folder: Path) -> Parts:
     missing = [name for name, path in paths.items() if path is None]
     if missing:
         raise NotHere(f"{len(paths) - len(missing)} of {len(paths)} files" if len(missing) < len(paths) else "no file")
-    contents = {name: _read(source.name, path) for name, path in paths.items()}
+    contents = {name: _read(source, path, _most_bytes(source, name)) for name, path in paths.items()}
     digests = {name: digest(content) for name, content in contents.items()}
     wrong = [name for name in paths if digests[name] != source.hashes[name]]
     if wrong:
@@ -74,17 +75,33 @@ def read_folder(source: Source, folder: Path) -> Parts:
 
 
 def _locate(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    names = (name, name.replace("-idx", ".idx"))  # some mirrors write the dot that the format's page writes
+    candidates = (folder / f"{one}{ending}" for one in names for ending in ("", ".gz"))
+    return next((path for path in candidates if path.is_file()), None)
 
 
-def _read(dataset: str, path: Path) -> bytes:
+def _most_bytes(source: Source, name: str) -> int:
+    """Size of the dataset's file: a header, and a byte for each label or pixel."""
+    n = max(source.n_train, source.n_test)
+    return 16 + n * (math.prod(source.shape) if "images" in name else 1)
+
+
+def _read(source: Source, path: Path, limit: int) -> bytes:
+    """The content, uncompressed; a small file that inflates to a large one is left before it does."""
+    if path.suffix != ".gz":
+        return read_at_most(source, path, limit)
+    packed = read_at_most(source, path, limit + 2**20)  # what cannot be compressed grows a little
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            content = file.read(limit + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DatasetCorruptError(
-            f"{dataset!r} cannot be read: {path.name} cannot be decompressed ({error}).\n  path {path}\n"
+            f"{source.name!r} cannot be read: {path.name} cannot be decompressed ({error}).\n  path {path}\n"
             "  The file is left untouched; delete it or point elsewhere."
         ) from error
+    if len(content) > limit:
+        raise too_large(source.name, path.name, limit, path)
+    return content
 
 
 def _owner(name: str, sha256: str) -> str | None:

@@ -5,6 +5,7 @@ nothing is computed on content whose hash was not checked.
 """
 
 import difflib
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from companion.data import cifar, idx, movielens, packaged, text
 from companion.data import download as downloads
 from companion.data.errors import DatasetArgumentError, DatasetCorruptError, DatasetNotFoundError, NotHere
 from companion.data.parts import Parts
-from companion.data.places import VARIABLE, cache_folder, places
+from companion.data.places import VARIABLE, cache_folder, is_folder, places
 from companion.data.preparation import at_random, in_order, normalized, split_at_random, stratified
 from companion.data.sources import SOURCES, Source
 
@@ -77,7 +78,7 @@ class Dataset:
             what = f"examples of {self.x_train.shape[1]} features"
         classes = f", {self.n_classes} classes" if self.n_classes and what != "symbols" else ""
         return (
-            f"{self.name}: {len(self.x_train)} + {len(self.x_test)} {what}{classes}; "
+            f"{self.name}: {len(self.x_train)}{f' + {len(self.x_test)}' if len(self.x_test) else ''} {what}{classes}; "
             f"{self.source}; SHA-256 {self.sha256[:12]}…\n"
             f"licence: {self.licence}\n"
             f"cite: {self.citation}"
@@ -92,6 +93,7 @@ def load_dataset(
     *,
     n_train: int | None = None,
     n_test: int | None = None,
+    split: bool = True,
     seed: int = 0,
     normalize: Literal["standard", "unit", "none"] = "standard",
     flatten: bool = False,
@@ -109,6 +111,8 @@ def load_dataset(
     ----------
     name : see :func:`companion.data.available`
     n_train, n_test : size of the parts, stratified by class; ``None`` takes all
+    split : ``False`` for one part: all examples in the publisher's order are training examples, and none are test
+        examples
     seed : of the split, where the publisher draws none, and of the subsets
     normalize : ``"standard"``, ``"unit"`` or ``"none"``, with constants of the training part: see
         :func:`companion.data.preparation.normalized`
@@ -132,12 +136,17 @@ def load_dataset(
     >>> digits = load_dataset("digits", n_train=100, flatten=True)
     >>> digits.x_train.shape, digits.x_test.shape
     ((100, 64), (500, 64))
+    >>> load_dataset("digits", split=False, normalize="unit").x_train.shape  # scikit-learn's order, pixels in [0, 1]
+    (1797, 8, 8)
     """
     source = _known(name)
     _check_choice("normalize", normalize, ("standard", "unit", "none"))
     dtype = _check_dtype(dtype)
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise DatasetArgumentError(f"seed: got {seed!r}, allowed: an integer of at least 0")
     parts, label = find(source, download=download, data_dir=data_dir)
-    x_train, y_train, x_test, y_test = _drawn(source, parts, n_train, n_test, seed)
+    draw = _drawn if split else _whole
+    x_train, y_train, x_test, y_test = draw(source, parts, n_train, n_test, seed)
     if source.n_classes is None:
         y_train, y_test = y_train.astype(dtype), y_test.astype(dtype)
     else:
@@ -147,7 +156,7 @@ def load_dataset(
     else:
         x_train, x_test = normalized(x_train, x_test, normalize, top=source.top, dtype=dtype)
         if flatten:
-            x_train, x_test = x_train.reshape(len(x_train), -1), x_test.reshape(len(x_test), -1)
+            x_train, x_test = (x.reshape(len(x), math.prod(x.shape[1:])) for x in (x_train, x_test))
     return Dataset(
         x_train=x_train,
         y_train=y_train,
@@ -176,13 +185,15 @@ def find(
     notes = []
     for place in places(source, data_dir):
         try:
-            if not place.folder.is_dir():
+            if not is_folder(place.folder):
                 raise NotHere("no such folder")
             return read(source, place.folder), place.label
         except NotHere as note:
             notes.append(f"{place.folder} ({note})")
         except PermissionError:
             notes.append(f"{place.folder} (no permission to read it)")
+        except OSError as error:
+            notes.append(f"{place.folder} ({error.strerror or type(error).__name__})")
     if source.reader == "text":
         return text.read_standard_library(), "Python's standard library"
     if source.remote and downloads.allowed(download):
@@ -238,6 +249,21 @@ def _drawn(source: Source, parts: Parts, n_train: int | None, n_test: int | None
     )
 
 
+def _whole(source: Source, parts: Parts, n_train: int | None, n_test: int | None, seed: int) -> tuple[np.ndarray, ...]:
+    """All examples in one part, or as many of them as asked for, and an empty second part."""
+    if n_test is not None:
+        raise DatasetArgumentError(f"n_test: got {n_test!r}, allowed: None where split is False")
+    x, y = parts.x_train, parts.y_train
+    if parts.x_test is not None:
+        x, y = np.concatenate([x, parts.x_test]), np.concatenate([y, parts.y_test])
+    _check_size("n_train", n_train, len(x))
+    if source.reader == "text":
+        x, y = x[:n_train], y[:n_train]
+    else:
+        x, y = _subset(x, y, n_train, source.n_classes, np.random.default_rng([seed, 1]))
+    return x, y, x[:0], y[:0]
+
+
 def _subset(
     x: np.ndarray, y: np.ndarray, n: int | None, n_classes: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -253,7 +279,7 @@ def _check_size(parameter: str, n: object, most: int) -> None:
 
 
 def _known(name: str) -> Source:
-    if name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:
         close = difflib.get_close_matches(str(name), SOURCES, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise DatasetNotFoundError(f"dataset: got {name!r}{hint}, allowed: {', '.join(SOURCES)}")

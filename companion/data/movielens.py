@@ -8,19 +8,25 @@ would last, so it is held to the format instead, and its hash is recorded.
 import csv
 import io
 import re
+import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from companion.data.converted import converted
 from companion.data.errors import DatasetCorruptError, NotHere
-from companion.data.parts import Parts, digest, verified
+from companion.data.parts import Parts, digest, read_at_most, verified, without_mark
 from companion.data.sources import Source
 
 _ARCHIVE, _TABLE = "ml-latest-small.zip", "movielens.pkl.compress"
 _NO_GENRE = "(no genres listed)"
+# An edition has 100 000 ratings in 2.4 MB, ids below 200 000 and twenty genres: a table beyond these is something else.
+MOST_BYTES = 64 * 10**6
+LARGEST_ID = 2**31 - 1
+MOST_GENRES = 200
 
 
 def read_folder(source: Source, folder: Path) -> Parts:
@@ -35,15 +41,18 @@ def read_folder(source: Source, folder: Path) -> Parts:
         with zipfile.ZipFile(io.BytesIO(verified(source, folder, _ARCHIVE))) as archive:
             names = {Path(name).name: name for name in archive.namelist()}
             ratings, movies = (archive.read(names[name]) for name in ("ratings.csv", "movies.csv"))
-        arrays = _from_csv(source, path, ratings, movies)
+        arrays = _from_csv(source, path, ratings, path, movies)
     elif (folder / "ratings.csv").is_file():
         path = folder / "ratings.csv"
         movies = folder / "movies.csv"
-        arrays = _from_csv(source, path, path.read_bytes(), movies.read_bytes() if movies.is_file() else None)
+        ratings, listed = (
+            read_at_most(source, file, MOST_BYTES) if file.is_file() else None for file in (path, movies)
+        )
+        arrays = _from_csv(source, path, ratings, movies, listed)
     elif (folder / _TABLE).is_file():
         path = folder / _TABLE
         content = verified(source, folder, _TABLE)
-        arrays = converted(source.name, source.hashes[_TABLE], lambda: _unpickle(content))
+        arrays = converted(source, source.hashes[_TABLE], lambda: _unpickle(content))
     else:
         raise NotHere("no file")
     return _parts(arrays, path)
@@ -71,40 +80,78 @@ def _parts(arrays: dict[str, np.ndarray], path: Path) -> Parts:
     return Parts(pairs, arrays["rating"], None, None, sha256, path, extra)
 
 
-def _from_csv(source: Source, path: Path, ratings: bytes, movies: bytes | None) -> dict[str, np.ndarray]:
+def _from_csv(
+    source: Source, path: Path, ratings: bytes, movies_path: Path, movies: bytes | None
+) -> dict[str, np.ndarray]:
+    """The arrays of both tables; whichever is broken is the one that the error names."""
+    with _blaming(source, "ratings.csv", path, "a table of ratings"):
+        arrays = _ratings(without_mark(source, "ratings.csv", path, ratings))
+    if movies is not None:
+        with _blaming(source, "movies.csv", movies_path, "a table of movies"):
+            arrays |= _about_movies(without_mark(source, "movies.csv", movies_path, movies))
+    return arrays
+
+
+@contextmanager
+def _blaming(source: Source, name: str, path: Path, what: str) -> Iterator[None]:
     try:
-        header = ratings.partition(b"\n")[0].decode().strip().split(",")
-        columns = [header.index(name) for name in ("userId", "movieId", "rating")]
-        table = np.loadtxt(io.BytesIO(ratings), delimiter=",", skiprows=1, usecols=columns, ndmin=2)
-        arrays = {"user": table[:, 0].astype(np.int64), "movie": table[:, 1].astype(np.int64), "rating": table[:, 2]}
-        _check(table)
-        if movies is not None:
-            rows = list(csv.DictReader(io.StringIO(movies.decode("utf-8"))))
-            arrays |= _about_movies((int(row["movieId"]), row["title"], row["genres"]) for row in rows)
-    except (ValueError, KeyError, UnicodeDecodeError) as error:
+        yield
+    except DatasetCorruptError:
+        raise
+    except (ValueError, csv.Error) as error:  # a UnicodeDecodeError among them
+        file = name if path.name == name else f"{name} in {path.name}"
+        reason = " ".join(str(error).split())
         raise DatasetCorruptError(
-            f"{source.name!r} cannot be read: {path.name} is not a table of ratings ({error}).\n  path {path}\n"
+            f"{source.name!r} cannot be read: {file} is not {what} ({reason[:200]}).\n  path {path}\n"
             "  The file is left untouched; delete it or point elsewhere."
         ) from error
-    return arrays
+
+
+def _ratings(content: bytes) -> dict[str, np.ndarray]:
+    header = content.partition(b"\n")[0].decode().strip().split(",")
+    missing = [name for name in ("userId", "movieId", "rating") if name not in header]
+    if missing:
+        raise ValueError(f"its first line names no column {missing[0]}")
+    columns = [header.index(name) for name in ("userId", "movieId", "rating")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there are no rows is said below
+        table = np.loadtxt(io.BytesIO(content), delimiter=",", skiprows=1, usecols=columns, ndmin=2)
+    _check(table)
+    return {"user": table[:, 0].astype(np.int64), "movie": table[:, 1].astype(np.int64), "rating": table[:, 2]}
 
 
 def _check(table: np.ndarray) -> None:
     if not len(table):
         raise ValueError("it has no rows")
     ids, rating = table[:, :2], table[:, 2]
-    if (ids < 1).any() or (ids != np.floor(ids)).any():
-        raise ValueError("userId and movieId must be whole numbers from 1")
+    if not ((ids >= 1) & (ids <= LARGEST_ID) & (ids == np.floor(ids))).all():
+        raise ValueError(f"userId and movieId must be whole numbers from 1 to {LARGEST_ID}")
     if not np.isin(rating, np.arange(1, 11) / 2).all():
         raise ValueError("ratings must go from 0.5 to 5 in half steps")
     if len(np.unique(ids, axis=0)) != len(ids):
         raise ValueError("a user rates the same movie twice")
 
 
-def _about_movies(rows: Iterable[tuple[int, str, str]]) -> dict[str, np.ndarray]:
+def _about_movies(content: bytes) -> dict[str, np.ndarray]:
     """Year, from the end of the title, and genres of every movie."""
-    identity, titles, listings = zip(*rows, strict=True)
-    return {"listed": np.array(identity, np.int64), "year": np.array([_year(t) for t in titles])} | _genres(listings)
+    reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+    missing = [name for name in ("movieId", "title", "genres") if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ValueError(f"its first line names no column {missing[0]}")
+    identity, years, listings = [], [], []
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"line {reader.line_num} has not as many fields as the first")
+        if not (row["movieId"].isascii() and row["movieId"].isdigit() and 1 <= int(row["movieId"][:20]) <= LARGEST_ID):
+            raise ValueError(f"line {reader.line_num}: movieId must be a whole number from 1 to {LARGEST_ID}")
+        identity.append(int(row["movieId"]))
+        years.append(_year(row["title"]))
+        listings.append(row["genres"])
+    if not identity:
+        raise ValueError("it has no rows")
+    if len(set(identity)) != len(identity):
+        raise ValueError("it lists a movie twice")
+    return {"listed": np.array(identity, np.int64), "year": np.array(years)} | _genres(listings)
 
 
 def _year(title: str) -> int:
@@ -115,6 +162,8 @@ def _year(title: str) -> int:
 def _genres(listings: Iterable[str]) -> dict[str, np.ndarray]:
     sets = [set(str(listing).split("|")) - {_NO_GENRE, "nan", "None", ""} for listing in listings]
     names = sorted(set().union(*sets))
+    if len(names) > MOST_GENRES:
+        raise ValueError(f"it names more than {MOST_GENRES} genres")
     return {
         "genre_names": np.array(names, dtype=str),
         "genres": np.array([[n in s for n in names] for s in sets], bool),

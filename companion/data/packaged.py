@@ -1,8 +1,12 @@
 """Datasets that ship inside a package: scikit-learn's, and the bundled Fashion-MNIST stand-in."""
 
+import zipfile
+import zlib
+
 import numpy as np
 
 from companion.data import fashion_mini
+from companion.data.errors import DatasetCorruptError
 from companion.data.parts import Parts, array_digest, corrupt, joint_digest
 from companion.data.sources import Source
 
@@ -22,13 +26,18 @@ def read_scikit_learn(source: Source) -> Parts:
 
 def read_fashion_mini(source: Source) -> Parts:
     """The bundled stand-in for Fashion-MNIST."""
-    arrays = fashion_mini.read_bundled()
+    try:
+        arrays = fashion_mini.read_bundled()
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetCorruptError(
+            f"{source.name!r} cannot be read: {fashion_mini.FILE} of this installation is missing or damaged ({error})."
+        ) from error
     sha256 = _check(source, arrays)
     return Parts(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], sha256)
 
 
 def _check(source: Source, arrays: dict[str, np.ndarray]) -> str:
-    digests = {name: array_digest(arrays[name]) for name in source.hashes}
+    digests = {name: array_digest(arrays[name]) if name in arrays else "no such array" for name in source.hashes}
     for name, expected in source.hashes.items():
         if digests[name] != expected:
             why = "the installed package carries other values"

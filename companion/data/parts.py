@@ -1,6 +1,8 @@
 """What the readers of the formats hand to the loader, and the hashes they check."""
 
+import codecs
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +63,46 @@ def corrupt(name: str, what: str, why: str, *, expected: str, got: str, path: Pa
     return DatasetCorruptError("\n  ".join(lines))
 
 
+def too_large(name: str, what: str, limit: int, path: Path) -> DatasetCorruptError:
+    """The error for a file that holds more bytes than the dataset's can."""
+    return DatasetCorruptError(
+        f"{name!r} cannot be read: {what} is too large to be the dataset's (more than {limit} bytes).\n"
+        f"  path {path}\n  The file is left untouched; delete it or point elsewhere."
+    )
+
+
+def read_at_most(source: Source, path: Path, limit: int) -> bytes:
+    """A file's content, of which no more is read than the dataset's file can hold.
+
+    Raises
+    ------
+    DatasetCorruptError
+        If it holds more.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit) + 1) if size <= limit else b""  # one byte more: it may be growing
+    if max(size, len(content)) > limit:
+        raise too_large(source.name, path.name, limit, path)
+    return content
+
+
+def without_mark(source: Source, what: str, path: Path, content: bytes) -> bytes:
+    """Text without the byte order mark that some editors put before it.
+
+    Raises
+    ------
+    DatasetCorruptError
+        If the mark is that of UTF-16 or UTF-32.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise DatasetCorruptError(
+            f"{source.name!r} cannot be read: {what} begins with the byte order mark of UTF-16 or UTF-32, "
+            f"save it as UTF-8.\n  path {path}\n  The file is left untouched."
+        )
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
 def verified(source: Source, folder: Path, name: str) -> bytes:
     """A file's content, given that its hash is the table's.
 
@@ -69,12 +111,12 @@ def verified(source: Source, folder: Path, name: str) -> bytes:
     NotHere
         If the folder has no such file.
     DatasetCorruptError
-        If the hash is another one.
+        If the hash is another one, or the file is too large to have it.
     """
     path = folder / name
     if not path.is_file():
         raise NotHere("no file")
-    content = path.read_bytes()
+    content = read_at_most(source, path, source.most_bytes)
     got, expected = digest(content), source.hashes[name]
     if got != expected:
         raise corrupt(

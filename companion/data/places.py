@@ -54,11 +54,39 @@ def cache_folder(name: str) -> Path:
     return Path(pooch.os_cache("companion-book")) / name
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; no for a name that no file system takes, or a loop of links.
+
+    Raises
+    ------
+    PermissionError
+        If that may not be looked up.
+    """
+    try:
+        return path.is_dir()
+    except PermissionError:
+        raise
+    except OSError:
+        return False
+
+
 def _user_roots(data_dir: str | os.PathLike | None) -> list[tuple[str, Path]]:
     if data_dir is not None:
-        root = Path(data_dir).expanduser()
-        if not root.is_dir():
+        root = _expanded(data_dir)
+        try:
+            found = is_folder(root)
+        except PermissionError:
+            raise DatasetNotFoundError(f"data_dir: got {str(data_dir)!r}, which may not be looked into") from None
+        if not found:
             raise DatasetNotFoundError(f"data_dir: got {str(data_dir)!r}, which is not a folder")
         return [("found in data_dir", root)]
     entries = os.environ.get(VARIABLE, "").split(os.pathsep)
-    return [(f"found in {VARIABLE}", Path(entry).expanduser()) for entry in entries if entry]
+    return [(f"found in {VARIABLE}", _expanded(entry)) for entry in entries if entry]
+
+
+def _expanded(entry: str | os.PathLike) -> Path:
+    """With the home folder for ``~``; where there is none, the entry as it stands, which is then no folder."""
+    try:
+        return Path(entry).expanduser()
+    except RuntimeError:
+        return Path(entry)

@@ -58,6 +58,11 @@ class Source:
     stand_in: str = 'dataset="fashion-mini" (or "digits")'
 
     @property
+    def most_bytes(self) -> int:
+        """More than any file of the dataset holds, packed or unpacked: what is larger is not read to its end."""
+        return int(1e6 * max(16, 2 * self.megabytes))
+
+    @property
     def size(self) -> str:
         """Examples and their shape, e.g. ``"5000 + 3000 of 14×14"``."""
         if not self.n_train:
@@ -70,7 +75,7 @@ class Source:
 _UCI = "UCI Machine Learning Repository, as distributed with scikit-learn"
 _IDX_NEEDS = (
     "four files: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte "
-    "(plain or .gz)"
+    "(plain or .gz; a dot may stand before idx)"
 )
 _IDX_REMOTE = (
     "train-images-idx3-ubyte.gz",

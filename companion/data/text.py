@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from companion.data.errors import NotHere
-from companion.data.parts import Parts, digest
+from companion.data.parts import Parts, digest, read_at_most, too_large, without_mark
 from companion.data.sources import Source
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
@@ -25,6 +25,7 @@ FIRST_MODULES = (
     *("email", "enum", "fractions", "functools", "heapq", "inspect", "json", "logging", "pathlib", "pprint", "random"),
     *("shutil", "statistics", "string", "tarfile", "textwrap", "threading", "typing", "unittest", "zipfile"),
 )
+MOST_BYTES = 10**9  # of the user's own text
 _OWN = "the user's own text"
 _MACHINE = ("config-", "_sysconfigdata")  # how this very Python was built
 _LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
@@ -48,11 +49,22 @@ def decode(symbols: np.ndarray) -> str:
 
 
 def read_folder(source: Source, folder: Path) -> Parts:
-    """The user's own text: the folder's ``*.txt``, in the order of their names."""
-    paths = sorted(folder.glob("*.txt"))
+    """The user's own text: the folder's files ``*.txt``, in the order of their names, without byte order marks.
+
+    Raises
+    ------
+    NotHere
+        If there is none, or hardly anything in them.
+    DatasetCorruptError
+        If they are too long, or one is in UTF-16, of which every other byte would count as a space.
+    """
+    paths = sorted(path for path in folder.glob("*.txt") if path.is_file())
     if not paths:
         raise NotHere("no *.txt")
-    text = b"\n".join(path.read_bytes() for path in paths)
+    if sum(path.stat().st_size for path in paths) > MOST_BYTES:
+        raise too_large(source.name, "what its *.txt hold together", MOST_BYTES, folder)
+    contents = [(path, read_at_most(source, path, MOST_BYTES)) for path in paths]
+    text = b"\n".join(without_mark(source, path.name, path, content) for path, content in contents)
     if len(text) < 3:  # a training symbol, a test symbol, and what follows it
         raise NotHere("*.txt of fewer than 3 bytes")
     return _parts(text, path=folder, licence=_OWN, citation=_OWN)
@@ -84,6 +96,8 @@ def _sources(root: Path) -> list[Path]:
         found += [
             Path(folder, name) for name in names if name.endswith(".py") and not name.startswith("_sysconfigdata")
         ]
+
+    found = [path for path in found if path.is_file() and os.access(path, os.R_OK)]
 
     def place(path: Path) -> tuple[int, str]:
         inside = path.relative_to(root)

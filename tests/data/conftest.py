@@ -3,8 +3,10 @@
 import dataclasses
 import gzip
 import hashlib
+import signal
 import struct
 import sys
+import tracemalloc
 
 import numpy as np
 import pooch
@@ -82,6 +84,35 @@ def put():
         return folder
 
     return write
+
+
+@pytest.fixture
+def in_time():
+    """A test that waits for a pipe fails after some seconds."""
+
+    def late(*_):
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def peak():
+    """The most memory, in bytes, that a call takes on top of what is there."""
+
+    def measure(call):
+        tracemalloc.start()
+        try:
+            call()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    return measure
 
 
 @pytest.fixture

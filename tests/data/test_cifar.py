@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from companion.data import DatasetCorruptError, load_dataset
+from companion.data.sources import SOURCES
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 3072), dtype=np.uint8)
 
@@ -138,6 +140,26 @@ def test_a_damaged_copy_in_the_cache_is_made_anew(cifar10, bare_machine, damage)
     np.testing.assert_array_equal(again.y_train, first.y_train)
     with np.load(kept, allow_pickle=False) as stored:
         np.testing.assert_array_equal(stored["y_train"], first.y_train)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "bomb"])
+def test_what_is_no_copy_in_the_cache_is_not_read(cifar10, bare_machine, in_time, peak, change_source, kind):
+    first = load_dataset("cifar10", data_dir=cifar10)
+    (kept,) = bare_machine.rglob("*.npz")
+    kept.unlink()
+    if kind == "pipe":
+        os.mkfifo(kept)
+    elif kind == "folder":
+        kept.mkdir()
+    else:
+        change_source("cifar10", hashes=SOURCES["cifar10"].hashes, megabytes=1)
+        np.savez_compressed(kept, x_train=np.zeros(10**8, np.uint8))
+
+    def load():
+        again = load_dataset("cifar10", data_dir=cifar10)
+        np.testing.assert_array_equal(again.x_train, first.x_train)
+
+    assert peak(load) < 20 * 10**6
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(cifar10, bare_machine):

@@ -8,7 +8,7 @@ import threading
 import pytest
 import requests
 
-from companion.data import DatasetCorruptError, DatasetNotFoundError, load_dataset
+from companion.data import DatasetArgumentError, DatasetCorruptError, DatasetNotFoundError, load_dataset
 from companion.data.download import allowed, base_url
 from companion.data.sources import SOURCES
 
@@ -141,6 +141,15 @@ def test_a_mirror_replaces_every_host(monkeypatch):
     monkeypatch.setenv("COMPANION_DATA_URL", "https://mirror.example/data/")
     for source in SOURCES.values():
         assert base_url(source) == f"https://mirror.example/data/{source.name}"
+
+
+@pytest.mark.parametrize("mirror", ["mirror.example/data", "file:///data", "https://", "https://[bad", "//host/data"])
+def test_a_mirror_that_is_no_address_is_named_and_nothing_is_fetched(bare_machine, no_network, monkeypatch, mirror):
+    monkeypatch.setenv("COMPANION_DATA_URL", mirror)
+    with pytest.raises(DatasetArgumentError, match=r"COMPANION_DATA_URL: got .*scheme") as caught:
+        load_dataset("mnist", download=True)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not bare_machine.exists()
 
 
 def test_without_a_mirror_every_downloadable_set_has_a_host(monkeypatch):

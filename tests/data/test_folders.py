@@ -1,11 +1,12 @@
 """Finding and verifying the files of a dataset in folders."""
 
+import gzip
 import os
 
 import numpy as np
 import pytest
 
-from companion.data import DatasetCorruptError, DatasetNotFoundError, load_dataset, places
+from companion.data import DatasetCorruptError, DatasetError, DatasetNotFoundError, available, load_dataset, places
 from companion.data.loader import find
 from companion.data.sources import SOURCES
 
@@ -41,6 +42,144 @@ def test_plain_and_compressed_files_may_be_mixed(folder, tiny_idx, put):
     put(folder, {name: files[name] for name in list(files)[:2]})
     put(folder, {name: files[name] for name in list(files)[2:]}, compressed=True)
     assert load_dataset("mnist", data_dir=folder).name == "mnist"
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gz"])
+def test_a_dot_for_the_hyphen_is_the_same_name(folder, tiny_idx, put, compressed):
+    put(folder, {name.replace("-idx", ".idx"): content for name, content in tiny_idx["mnist"].items()}, compressed)
+    assert load_dataset("mnist", data_dir=folder).sha256
+    path = folder / ("t10k-labels.idx1-ubyte" + ".gz" * compressed)
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(DatasetCorruptError, match=r"t10k-labels\.idx1-ubyte"):
+        load_dataset("mnist", data_dir=folder)
+
+
+def test_a_small_gz_that_inflates_to_a_large_file_is_left_before_it_does(folder, tiny_idx, put, peak):
+    put(folder, tiny_idx["fashion-mnist"], compressed=True)
+    path = folder / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes(200 * 10**6), 1))
+
+    def load():
+        with pytest.raises(DatasetCorruptError, match=r"train-labels-idx1-ubyte\.gz is too large") as caught:
+            load_dataset("fashion-mnist", data_dir=folder)
+        assert str(path) in str(caught.value)
+
+    assert peak(load) < 100 * 10**6  # MNIST's own images are 47 MB
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "says"),
+    [
+        ("mnist", "train-images-idx3-ubyte", "too large"),
+        ("mnist", "train-images-idx3-ubyte.gz", "too large"),
+        ("cifar10", "cifar-10-python.tar.gz", "too large"),
+        ("movielens-small", "ml-latest-small.zip", "too large"),
+        ("movielens-small", "movielens.pkl.compress", "too large"),
+        ("movielens-small", "ratings.csv", "too large"),
+        ("text", "text/mine.txt", "too large"),
+    ],
+)
+def test_a_huge_file_is_not_read_to_its_end(folder, tiny_idx, put, peak, monkeypatch, dataset, name, says):
+    monkeypatch.setattr(SOURCES["cifar10"].__class__, "most_bytes", 10**6)
+    monkeypatch.setattr("companion.data.movielens.MOST_BYTES", 10**6)
+    if dataset == "mnist":
+        put(folder, {k: v for k, v in tiny_idx["mnist"].items() if not name.startswith(k)})
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("wb") as file:
+        file.truncate(2 * 10**9)  # no bytes on the disk, all of them zero
+
+    def load():
+        with pytest.raises(DatasetCorruptError, match=says) as caught:
+            load_dataset(dataset, data_dir=folder)
+        assert "Gi" not in str(caught.value)
+
+    assert peak(load) < 100 * 10**6
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "device"])
+@pytest.mark.parametrize(
+    ("dataset", "names"),
+    [
+        ("mnist", ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"]),
+        ("cifar10", ["cifar-10-python.tar.gz"]),
+        ("movielens-small", ["ml-latest-small.zip", "ratings.csv", "movies.csv", "movielens.pkl.compress"]),
+        ("text", ["text/mine.txt"]),
+    ],
+)
+def test_what_is_named_like_a_file_and_is_none_is_passed_over(folder, in_time, monkeypatch, kind, dataset, names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        {
+            "pipe": os.mkfifo,
+            "folder": os.mkdir,
+            "loop": lambda path: os.symlink(path, path),
+            "device": lambda path: os.symlink("/dev/zero", path),
+        }[kind](path)
+    monkeypatch.setenv("COMPANION_DATA", str(folder))
+    if dataset == "text":
+        assert "standard library" in load_dataset("text", n_train=10).source
+    else:
+        with pytest.raises(DatasetNotFoundError, match="not on this machine"):
+            load_dataset(dataset)
+    assert len(available()) == len(SOURCES)
+
+
+def test_a_pipe_in_the_cache_is_neither_read_nor_downloaded_over(folder, bare_machine, in_time):
+    path = bare_machine / "mnist" / "train-images-idx3-ubyte.gz"
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    with pytest.raises(DatasetNotFoundError, match="is not a file"):
+        load_dataset("mnist", download=True)
+
+
+@pytest.mark.parametrize("entry", ["~nobody-of-this-name/data", "x" * 5000, "loop"])
+def test_a_folder_that_cannot_be_looked_up_is_no_folder(folder, monkeypatch, entry):
+    folder.mkdir()
+    if entry == "loop":
+        entry = str(folder / "loop")
+        os.symlink(entry, entry)
+    monkeypatch.setenv("COMPANION_DATA", entry)
+    with pytest.raises(DatasetNotFoundError, match="not on this machine"):
+        load_dataset("mnist")
+    with pytest.raises(DatasetNotFoundError, match="data_dir: got"):
+        load_dataset("mnist", data_dir=entry)
+    assert len(available()) == len(SOURCES)
+
+
+def test_a_file_that_cannot_be_read_is_passed_over_and_named(folder, tiny_idx, put, monkeypatch):
+    put(folder, tiny_idx["mnist"])
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("companion.data.idx.read_at_most", fail)
+    with pytest.raises(DatasetNotFoundError, match="Input/output error"):
+        load_dataset("mnist", data_dir=folder)
+
+
+@pytest.mark.parametrize(
+    "trouble", [RuntimeError("two\nlines"), MemoryError(), DatasetError("a reason\n  and more"), ValueError("")]
+)
+def test_the_list_has_one_line_for_each_dataset_whatever_is_wrong_with_one(
+    bare_machine, no_network, trouble, monkeypatch
+):
+    def fail(*_):
+        raise trouble
+
+    monkeypatch.setattr("companion.data.loader._PACKAGED", {"scikit-learn": (fail, ""), "fashion-mini": (fail, "")})
+    entries = available()
+    assert [entry.name for entry in entries] == list(SOURCES)
+    assert all(len(entry.status.splitlines()) == 1 for entry in entries)
+    assert entries[0].status.startswith("unusable: ")
+
+
+def test_a_line_break_in_a_folder_does_not_break_the_list(folder, tiny_idx, put, monkeypatch, tmp_path):
+    mine = put(tmp_path / "two\nlines" / "mnist", tiny_idx["mnist"])
+    monkeypatch.setenv("COMPANION_DATA", str(mine.parent))
+    (status,) = (entry.status for entry in available() if entry.name == "mnist")
+    assert status.startswith("found at ")
+    assert len(status.splitlines()) == 1
 
 
 def test_the_argument_replaces_the_variable(folder, tiny_idx, put, monkeypatch, tmp_path):

@@ -54,6 +54,34 @@ def test_constants_are_those_of_the_part_that_is_trained_on():
     assert part.x_train.std() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "iris"])
+def test_without_a_split_all_examples_are_there_in_the_order_of_the_package(name):
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{name}")()
+    data = load_dataset(name, split=False, normalize="none", flatten=True, dtype="float64")
+    assert np.array_equal(data.x_train, bunch.data)
+    assert np.array_equal(data.y_train, bunch.target)
+    assert (data.x_test.shape, data.y_test.shape) == ((0, data.x_train.shape[1]), (0,))
+    assert f"{name}: {len(bunch.data)} " in data.describe()
+    assert data.sha256 == load_dataset(name).sha256
+
+
+def test_without_a_split_pixels_are_scaled_and_subsets_stratified_as_with_one():
+    digits = load_dataset("digits", split=False, normalize="unit", dtype="float64")
+    assert digits.x_train.shape == (1797, 8, 8)
+    assert np.array_equal(16 * digits.x_train, load_dataset("digits", split=False, normalize="none").x_train)
+    part = load_dataset("digits", split=False, n_train=100)
+    assert np.abs(np.bincount(part.y_train) - np.bincount(digits.y_train) * 100 / 1797).max() < 1
+    whole = load_dataset("fashion-mini", split=False, normalize="none")
+    parts = load_dataset("fashion-mini", normalize="none")
+    assert np.array_equal(whole.x_train, np.concatenate([parts.x_train, parts.x_test]))
+    with pytest.raises(DatasetArgumentError, match="n_test: got 3, allowed: None where split is False"):
+        load_dataset("digits", split=False, n_test=3)
+    with pytest.raises(DatasetArgumentError, match="n_train: got 1798, allowed: an integer from 1 to 1797"):
+        load_dataset("digits", split=False, n_train=1798)
+
+
 def test_a_regression_target_stays_in_its_units():
     data = load_dataset("diabetes", dtype="float64")
     assert data.n_classes is None
@@ -95,6 +123,8 @@ def test_what_is_returned_may_be_written_to_without_changing_the_next():
         ({"dtype": "int8"}, "dtype: got 'int8', allowed: float32, float64"),
         ({"dtype": None}, "dtype: got None, allowed: float32, float64"),
         ({"dtype": "nonsense"}, "dtype: got 'nonsense', allowed: float32, float64"),
+        ({"seed": -1}, "seed: got -1, allowed: an integer of at least 0"),
+        ({"seed": "1"}, "seed: got '1', allowed: an integer of at least 0"),
     ],
 )
 def test_a_bad_argument_gets_one_line(arguments, message):
@@ -108,6 +138,10 @@ def test_an_unknown_name_gets_one_line_with_a_suggestion():
         load_dataset("fashion_mini")
     assert str(caught.value).startswith("dataset: got 'fashion_mini' (did you mean fashion-mini?), allowed: digits, ")
     assert "\n" not in str(caught.value)
+    with pytest.raises(DatasetNotFoundError, match="got None"):
+        load_dataset(None)
+    with pytest.raises(DatasetNotFoundError, match=r"got \['digits'\]"):
+        load_dataset(["digits"])
 
 
 def test_the_errors_are_the_builtin_ones_too():

@@ -128,15 +128,80 @@ def test_ratings_are_split_and_cut_by_the_seed(folder):
         (RATINGS_CSV + "7,30,3.0,0\n", "twice"),
         (RATINGS_CSV + "7,31\n", "ratings.csv"),
         (RATINGS_CSV.splitlines()[0] + "\n", "no rows"),
+        (RATINGS_CSV.replace("9,20", "1e18,20"), "from 1 to 2147483647"),
+        (RATINGS_CSV.replace("9,20", "9,2147483648"), "from 1 to 2147483647"),
+        (RATINGS_CSV.replace("9,20", "inf,20"), "from 1 to 2147483647"),
+        (RATINGS_CSV.replace("9,20", "1" * 5000 + ",20"), "from 1 to 2147483647"),
+        ("", "names no column userId"),
+        (RATINGS_CSV.replace("3.5", "x" * 300_000), "ratings.csv is not a table"),
     ],
-    ids=["header", "step", "nan", "zero", "fraction", "repeated", "short row", "empty"],
+    ids=[
+        *("header", "step", "nan", "zero", "fraction", "repeated", "short row", "empty", "huge", "too large"),
+        *("infinite", "endless", "no header", "long field"),
+    ],
 )
-@pytest.mark.filterwarnings("ignore:loadtxt:UserWarning")
+@pytest.mark.filterwarnings("error")
 def test_a_table_of_another_form_is_corrupt(folder, text, reason):
     (folder / "ratings.csv").write_text(text)
     with pytest.raises(DatasetCorruptError, match=reason) as caught:
         load_dataset("movielens-small", data_dir=folder)
-    assert str(folder) in str(caught.value)
+    message = str(caught.value)
+    assert str(folder) in message
+    assert len(message.splitlines()[0]) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (MOVIES_CSV.replace("title", "name"), "names no column title"),
+        (MOVIES_CSV + "60,Short\n", "not as many fields"),
+        (MOVIES_CSV + "60,Long,Drama,Drama\n", "not as many fields"),
+        (MOVIES_CSV + "x60,Title,Drama\n", "movieId must be a whole number"),
+        (MOVIES_CSV + "6.5,Title,Drama\n", "movieId must be a whole number"),
+        (MOVIES_CSV + "²,Title,Drama\n", "movieId must be a whole number"),
+        (MOVIES_CSV + "9" * 5000 + ",Title,Drama\n", "movieId must be a whole number"),
+        (MOVIES_CSV + "99999999999999999999,Title,Drama\n", "movieId must be a whole number"),
+        (MOVIES_CSV + "10,Again,Drama\n", "lists a movie twice"),
+        (MOVIES_CSV + '60,"' + "x" * 200_000 + '",Drama\n', "field larger"),
+        (MOVIES_CSV + "60,Title," + "|".join(map(str, range(1000))) + "\n", "more than 200 genres"),
+        (MOVIES_CSV.splitlines()[0] + "\n", "no rows"),
+        ("", "names no column movieId"),
+        (MOVIES_CSV.encode() + b"60,\xff,Drama\n", "can't decode"),
+        (MOVIES_CSV.encode("utf-16"), "byte order mark of UTF-16"),
+    ],
+    ids=[
+        *("header", "short row", "long row", "word", "fraction", "digit", "endless", "huge", "repeated", "long field"),
+        *("genres", "no rows", "nothing", "encoding", "utf-16"),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "zip"])
+def test_a_broken_table_of_movies_is_the_one_that_is_blamed(folder, change_source, monkeypatch, text, reason, form):
+    content = text if isinstance(text, bytes) else text.encode()
+    if form == "zip":
+        monkeypatch.setitem(globals(), "MOVIES_CSV", content)
+        with_zip(folder, change_source)
+    else:
+        with_csv(folder)
+        (folder / "movies.csv").write_bytes(content)
+    with pytest.raises(DatasetCorruptError, match=reason) as caught:
+        load_dataset("movielens-small", data_dir=folder)
+    first = str(caught.value).splitlines()[0]
+    assert "movies.csv" in first
+    assert "ratings" not in first
+    assert ("movies.csv" if form == "csv" else "ml-latest-small.zip") in str(caught.value).splitlines()[1]
+
+
+def test_a_byte_order_mark_of_utf_8_is_no_obstacle_and_one_of_utf_16_is_named(folder):
+    with_csv(folder)
+    plain = load_dataset("movielens-small", data_dir=folder)
+    for name in ("ratings.csv", "movies.csv"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    marked = load_dataset("movielens-small", data_dir=folder)
+    assert marked.sha256 == plain.sha256
+    assert marked.extra["year"].tolist() == plain.extra["year"].tolist()
+    (folder / "ratings.csv").write_text(RATINGS_CSV, encoding="utf-16")
+    with pytest.raises(DatasetCorruptError, match=r"ratings\.csv begins with the byte order mark of UTF-16.*UTF-8"):
+        load_dataset("movielens-small", data_dir=folder)
 
 
 def test_an_archive_with_another_hash_is_not_opened(folder):

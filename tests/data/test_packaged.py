@@ -74,6 +74,18 @@ def test_a_changed_bundled_array_is_refused(array, monkeypatch):
         load_dataset("fashion-mini")
 
 
+@pytest.mark.parametrize("trouble", ["missing", "cut", "array"])
+def test_a_damaged_installation_is_said_to_be(trouble, monkeypatch, tmp_path):
+    name, content = str(tmp_path / "mini.npz"), (files("companion.data") / FILE).read_bytes()
+    if trouble == "cut":
+        (tmp_path / "mini.npz").write_bytes(content[:-1000])
+    elif trouble == "array":
+        np.savez(name, x_train=read_bundled()["x_train"])
+    monkeypatch.setattr("companion.data.fashion_mini.FILE", name)
+    with pytest.raises(DatasetCorruptError, match="fashion-mini"):
+        load_dataset("fashion-mini")
+
+
 def test_the_licence_lies_beside_the_bundled_file():
     folder = files("companion.data")
     notice = (folder / "FASHION_MNIST_LICENSE").read_text(encoding="utf-8")

@@ -1,11 +1,12 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.data import DatasetArgumentError, load_dataset, text
+from companion.data import DatasetArgumentError, DatasetCorruptError, load_dataset, text
 
 
 @given(st.text(st.sampled_from(text.ALPHABET)))
@@ -93,6 +94,26 @@ def test_the_shortest_text_has_one_symbol_in_each_part(standard_library, tmp_pat
     (tmp_path / "text" / "a.txt").write_text("abc")
     data = load_dataset("text", data_dir=tmp_path)
     assert (text.decode(data.x_train), text.decode(data.x_test), text.decode(data.y_test)) == ("a", "b", "c")
+
+
+def test_byte_order_marks_are_left_out_and_utf_16_is_refused(standard_library, tmp_path):
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("first", encoding="utf-8-sig")
+    (tmp_path / "text" / "b.txt").write_text("second", encoding="utf-8-sig")
+    data = load_dataset("text", data_dir=tmp_path, split=False)
+    assert text.decode(data.x_train) == "first\nsecon"
+    (tmp_path / "text" / "b.txt").write_text("second", encoding="utf-16")
+    with pytest.raises(DatasetCorruptError, match=r"b\.txt begins with the byte order mark of UTF-16"):
+        load_dataset("text", data_dir=tmp_path)
+
+
+def test_sources_that_are_no_files_are_left_out(standard_library, in_time):
+    before = load_dataset("text").sha256
+    os.mkfifo(standard_library / "pipe.py")
+    os.symlink("nowhere", standard_library / "broken.py")
+    os.symlink("loop.py", standard_library / "loop.py")
+    (standard_library / "folder.py").mkdir()
+    assert load_dataset("text").sha256 == before
 
 
 def test_without_sources_the_docstrings_serve(standard_library, monkeypatch, tmp_path):
