@@ -1,10 +1,8 @@
 """Data pruning: scores from the dynamics of training, and rules that select a subset from scores.
 
 A network is trained on all ``N`` samples, and at each of ``T`` epochs one notes, for the *given* label ``y_i``, the
-probability
-``P_k(y_i | x_i)``, the margin over the best other class, whether the answer is right, and the length of the error
-vector
-``‖p - e_y‖₂``. All scores are functions of these four arrays; all selectors are functions of scores.
+probability ``P_k(y_i | x_i)``, the margin over the best other class, whether the answer is right, and the length of the
+error vector ``‖p - e_y‖₂``. All scores are functions of these four arrays; all selectors are functions of scores.
 
 >>> import numpy as np
 >>> rng = np.random.default_rng(0)
@@ -226,12 +224,10 @@ def aum_cutoff(aum: np.ndarray, cut: float, n: int) -> np.ndarray:
 
 
 def ccs(aum: np.ndarray, cut: float, n: int, rng: np.random.Generator, bins: int = 50) -> np.ndarray:
-    """Coverage-centric selection: drop the share ``cut`` of smallest margins, then sample evenly over strata of the
-    rest.
+    """Coverage-centric selection: drop the share ``cut`` of smallest margins, sample evenly over strata of the rest.
 
-    The rest is divided into ``bins`` strata of equal width in the margin. From the least populated stratum to the
-    most, each
-    gets an equal part of the budget that is left, or all of its members if it has fewer.
+    The rest is divided into ``bins`` strata of equal width in the margin. From the least populated stratum to the most,
+    each gets an equal part of the budget that is left, or all of its members if it has fewer.
     """
     order = _after_cut(aum, cut)
     _check_size(n, len(order))

@@ -1,8 +1,8 @@
 """Many small networks trained at once: replicas along a leading axis, one optimizer, one kernel call for all.
 
-A batched model holds ``R`` independent replicas and maps ``(R, b, ...)`` inputs to ``(R, b, classes)`` logits. The
-loss that
-is minimized is the *sum* over replicas of their mean cross-entropies, so every replica gets exactly its own gradient.
+A batched model holds ``R`` independent replicas and maps ``(R, b, ...)`` inputs to ``(R, b, classes)`` logits. The loss
+that is minimized is the *sum* over replicas of their mean cross-entropies, so every replica gets exactly its own
+gradient.
 
 >>> import torch
 >>> generator = torch.Generator().manual_seed(0)
@@ -147,8 +147,7 @@ def fit_many(
     """Train every replica on its own rows of a shared pool: SGD with Nesterov momentum and a cosine learning rate.
 
     At step ``t`` the learning rate is ``lr * (1 + cos(pi * t / horizon)) / 2``. A horizon beyond ``steps`` is a run
-    that is
-    stopped early without squeezing its schedule.
+    that is stopped early without squeezing its schedule.
 
     Parameters
     ----------
@@ -161,8 +160,7 @@ def fit_many(
     generator : CPU generator of the orders in which samples are seen
     horizon : length of the cosine in steps, by default ``steps``
     streams : replicas with the same number see their positions in the same order (methods that are to be compared on
-        one
-        seed); by default each has its own
+        one seed); by default each has its own
     augment : applied to each batch of inputs ``(R, b, ...)``
     on_batch : called with the epoch, the positions ``(R, b)`` and the detached logits ``(R, b, classes)``, before the
         update
@@ -211,8 +209,9 @@ def fit_many(
 
 @torch.no_grad()
 def predict(model: torch.nn.Module, x: torch.Tensor, rows: torch.Tensor, chunk: int = 1024) -> torch.Tensor:
-    """Logits ``(R, n, classes)`` of the pool rows ``(R, n)``, in evaluation mode, ``chunk`` samples of each replica
-    at a time.
+    """Logits ``(R, n, classes)`` of the pool rows ``(R, n)``, in evaluation mode.
+
+    ``chunk`` samples of each replica are computed at a time.
     """
     model.eval()
     parts = [
