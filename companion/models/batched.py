@@ -74,8 +74,9 @@ class BatchedMLP(Batched):
 
 
 class GroupedCNN(Batched):
-    """Two 3×3 convolutions, each with ReLU and 2×2 max-pooling, and a linear head; one group of channels for each
-    replica.
+    """Two 3×3 convolutions, each with ReLU and 2×2 max-pooling, and a linear head.
+
+    Replicas are groups of channels of one convolution.
 
     Parameters
     ----------
