@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from tabulate import tabulate
 from tqdm import tqdm
 
-from companion import catalogue, execution, ledger, processes, scaffold, sources
+from companion import catalogue, execution, ledger, processes, scaffold, sources, values
 from companion.catalogue import Chapter, UnknownChapterError
 from companion.claims import Verdicts, format_number
 from companion.execution import InputError, NotebookError, NotWrittenError, ProgramError, one_line
@@ -132,42 +131,6 @@ def _refuse_anothers_code() -> None:
         )
 
 
-def _values(given: list[str] | None) -> dict[str, Any]:
-    """``["n=64", "ratios=[0.5, 0.7]"]`` to a dictionary; values are JSON or YAML."""
-    values = {}
-    for item in given or []:
-        name, separator, text = item.partition("=")
-        if not separator or not name:
-            raise _Refused(f"-p: got {item!r}, allowed: NAME=VALUE")
-        values[name.strip()] = _value(text.strip())
-    return values
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        if ":" in text:
-            first, last = text.split(":")
-            seeds = list(range(int(first or 0), int(last)))
-        else:
-            seeds = [int(seed) for seed in text.split(",")]
-    except ValueError:
-        seeds = []
-    if not seeds:
-        raise _Refused(f"--seeds: got {text!r}, allowed: FIRST:END (END excluded) or a comma-separated list")
-    return seeds
-
-
 def _table(rows: list[tuple], indent: str = "") -> str:
     table = tabulate(rows[1:], headers=rows[0], tablefmt="plain", disable_numparse=True)
     return "\n".join(indent + line.rstrip() for line in table.splitlines())
@@ -238,7 +201,7 @@ def run(
 ) -> None:
     """Run a chapter's notebook with your parameters and print its verdicts."""
     chapter = catalogue.find(slug)
-    parameters = {"profile": profile, "device": device} | _values(given)
+    parameters = {"profile": profile, "device": device} | values.parse(given)
     _settle(parameters["profile"], fresh)
     resolved = chapter.parameters.resolve(**parameters)
     defaults = {"profile": "quick", "device": "auto"}
@@ -297,11 +260,12 @@ def check(
     if (slug is None) == (not every):
         raise _Refused("check: give one chapter, or --all")
     chosen = catalogue.chapters() if every else [catalogue.find(slug)]
-    values, numbers = {"profile": profile, "device": device} | _values(given), _seeds(seeds)
+    wanted = {"profile": profile, "device": device} | values.parse(given, values.OPTIONS | {"seed": "--seeds"})
+    numbers, jobs = values.seeds(seeds), values.jobs(jobs)
     if record and (given or profile != "quick" or len(numbers) < 2):
         raise _Refused("--record: allowed with several seeds, at quick, without -p")
-    _settle(values["profile"], fresh)
-    plan = [(chapter, [chapter.parameters.resolve(**values | {"seed": n}) for n in numbers]) for chapter in chosen]
+    _settle(profile, fresh)
+    plan = [(chapter, [chapter.parameters.resolve(**wanted | {"seed": n}) for n in numbers]) for chapter in chosen]
     runs = [(chapter.slug, params) for chapter, settings in plan for params in settings]
     with tqdm(total=len(runs), disable=not sys.stderr.isatty(), leave=False) as bar:
         found = sweep(runs, jobs=jobs, cluster=cluster, progress=lambda *_: bar.update())
@@ -392,6 +356,7 @@ def execute(
     force: Force = False,
 ) -> None:
     """Execute labs at `quick`: refresh the committed notebooks, or fill another folder."""
+    jobs = values.jobs(jobs)
     chosen = [catalogue.find(slug) for slug in dict.fromkeys(slugs)] if slugs else catalogue.chapters()
     missing = [chapter.source.name for chapter in chosen if not chapter.source.is_file()]
     if missing:
@@ -463,7 +428,7 @@ def figure(
         raise _Refused(f"profile: got {profile!r}, allowed: {', '.join(PROFILES)}")
     target = Path(f"{slug}-{name}.png") if out is None else out / f"{slug}-{name}.png" if out.is_dir() else out
     if target.suffix.lower() != ".png":
-        raise _Refused(f"out: got {str(out)!r}, allowed: a folder, or a name that ends in .png")
+        raise _Refused(f"out: got {str(out)!r}, allowed: a folder that exists, or a name that ends in .png")
     record = ledger.find_record(chapter, profile)
     if record is None:
         raise _Refused(f"{slug}: there is no record at {profile!r}")
