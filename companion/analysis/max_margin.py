@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog, nnls
 
-# A margin below SEPARABLE times the largest ||z_i||_{p*} drowns in the solvers' tolerances. Where the dual bounds it from
-# above to within PROVEN of its value, it is known all the same, down to the roundings of the products.
+# A margin below SEPARABLE times the largest ||z_i||_{p*} drowns in the solvers' tolerances. Where the dual bounds it
+# from above to within PROVEN of its value, it is known all the same, down to the roundings of the products.
 SEPARABLE = 1e-9
 PROVEN = 1e-6
 ROUNDING = 1e-13
