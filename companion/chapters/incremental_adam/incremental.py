@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from companion.chapters.incremental_adam.devices import arrays, march
+
 Rule = Literal["adam", "signum", "sgd"]
 Order = Literal["cyclic", "reshuffled", "replacement"]
 RULES, ORDERS = ("adam", "signum", "sgd"), ("cyclic", "reshuffled", "replacement")
@@ -32,15 +34,11 @@ _TINY = 1e-300
 
 @dataclass(frozen=True)
 class Path:
-    """Iterates of a batch of runs.
+    """Iterates of a batch of runs."""
 
-    Attributes
-    ----------
-    epochs : numbers of epochs after which the iterates were kept, ``(K,)``
-    w : the iterates, ``(K, runs, d)``
-    """
-
+    #: numbers of epochs after which the iterates were kept, ``(K,)``
     epochs: np.ndarray
+    #: the iterates, ``(K, runs, d)``
     w: np.ndarray
 
     @property
@@ -106,11 +104,11 @@ def incremental(
     beta1, beta2, eta0, eps = (np.broadcast_to(np.asarray(a, float), runs)[:, None] for a in (beta1, beta2, eta0, eps))
     check_rates(beta1, beta2 if rule == "adam" else None)
     keep = sorted({epochs} if keep is None else {int(k) for k in keep if 0 <= k <= epochs})
-    samples = _Samples(order, runs, N, batch_size, rng)
+    orders = _Orders(order, runs, N, rng)
     first = np.array(np.broadcast_to(0.0 if start is None else np.asarray(start, dtype=float), (runs, d)))
-    lowest = np.einsum("rnd,rd->rn", Z, first).min()
-    if not lowest >= _LEAST_MARGIN:
-        raise ValueError(f"start: got a margin of {lowest:g}, allowed: at least {_LEAST_MARGIN:g}")
+    lowest = np.einsum("rnd,rd->rn", Z, first).min(1, keepdims=True)
+    if not lowest.min() >= _LEAST_MARGIN:
+        raise ValueError(f"start: got a margin of {lowest.min():g}, allowed: at least {_LEAST_MARGIN:g}")
 
     xp, put, get = arrays(device)
     X, b1, b2 = put(Z), put(beta1), put(beta2)
@@ -118,26 +116,25 @@ def incremental(
     unit = put(eta0 * (1 - beta1) / np.sqrt(1 - beta2) if rule == "adam" else eta0)
     log_eps = np.log(eps / np.sqrt(1 - beta2), out=np.full((runs, 1), -np.inf), where=eps > 0)
     log_eps = put(log_eps) if rule == "adam" and (eps > 0).any() else None
-    w, m, v = put(first), put(np.zeros((runs, d))), put(np.zeros((runs, d)))
-    ref, floor, t, kept = put(np.zeros((runs, 1))), _TINY, 0, []
-    if 0 in keep:
-        kept.append(get(w))
-    for epoch in range(1, epochs + 1):
+    each, per_epoch = put(np.arange(runs))[:, None], N // batch_size
+
+    def epoch(w, m, v, ref, rates, *order):
         margins = xp.matmul(X, w[:, :, None])[:, :, 0]
-        least = xp.amin(margins, 1)[:, None]
-        if epoch > 1 and rule != "sgd":
-            state = xp.log(xp.amax(v, 1)) / 2 if rule == "adam" else xp.log(xp.amax(xp.abs(m), 1))
+        least, floor = xp.amin(margins, 1)[:, None], _TINY
+        if rule != "sgd":
+            state = xp.log(xp.clip(xp.amax(v, 1), _TINY, None)) / 2 if rule == "adam" else _log_size(xp, m)
             least = xp.minimum(least, ref + _LARGEST_STATE - state[:, None])
             shift = xp.exp(least - ref)
-            m *= shift
-            v *= shift
-            v *= shift
-        ref = least
+            m = m * shift
+            v = v * shift * shift if rule == "adam" else v
+        ref, w = least, w + 0
         if log_eps is not None:
             floor = xp.exp(xp.clip(ref + log_eps, -690.0, 690.0))
-        for x in samples.epoch(X, put):
-            g = gradient(xp, x, w, ref, margins if samples.all_at_once else None)
-            eta = unit * (1 + t / t0) ** -decay
+        samples = X[each, order[0]] if order else X
+        for k in range(per_epoch):
+            x = samples[:, k] if batch_size == 1 else samples[:, k * batch_size : (k + 1) * batch_size]
+            g = gradient(xp, x, w, ref, margins if per_epoch == 1 < N and not order else None)
+            eta = unit * rates[k]
             if rule == "sgd":
                 w -= eta * g
             else:
@@ -149,10 +146,20 @@ def incremental(
                     v *= b2
                     v += g * g
                     w -= eta * m / (xp.sqrt(v) + floor)
-            t += 1
-        if epoch in keep:
-            kept.append(get(w))
-    return Path(np.array(keep), np.stack(kept))
+        return w, m, v, ref
+
+    def inputs(begin, end):
+        t = np.arange(begin * per_epoch, end * per_epoch).reshape(-1, per_epoch)
+        return (put((1 + t / t0) ** -decay), *(put(index) for index in orders.epochs(end - begin)))
+
+    zero = np.zeros((runs, d))
+    state = (put(first), put(zero), put(zero), put(lowest))
+    states = march(epoch, state, keep, inputs, substeps=per_epoch)
+    return Path(np.array(keep), np.stack([get(w) for w, *_ in states]))
+
+
+def _log_size(xp: ModuleType, m: Any) -> Any:
+    return xp.log(xp.clip(xp.amax(xp.abs(m), 1), _TINY, None))
 
 
 def gradient(xp: ModuleType, x: Any, w: Any, ref: Any, margins: Any = None) -> Any:
@@ -185,22 +192,10 @@ def _first(values: np.ndarray, bad: np.ndarray) -> str:
     return f"{np.asarray(values)[bad].flat[0]:g}"
 
 
-def arrays(device: str) -> tuple[ModuleType, Any, Any]:
-    """The array library for a device, and how arrays get there and come back."""
-    if device == "cpu":
-        return np, lambda a: np.array(a), lambda a: a.copy()
-    import torch
+class _Orders:
+    """The samples' order in each epoch, for each run."""
 
-    target = device.removeprefix("torch:")  # "torch:cpu" is torch without a GPU, for tests
-    return torch, lambda a: torch.tensor(a, device=target), lambda a: a.cpu().numpy().copy()
-
-
-class _Samples:
-    """The samples of an epoch's steps, in each run's order."""
-
-    def __init__(
-        self, order: Order | Sequence[Order], runs: int, N: int, batch_size: int, rng: np.random.Generator | None
-    ):
+    def __init__(self, order: Order | Sequence[Order], runs: int, N: int, rng: np.random.Generator | None):
         orders = np.array([order] * runs if isinstance(order, str) else list(order))
         unknown = sorted(set(orders.tolist()) - set(ORDERS))
         if unknown or len(orders) != runs:
@@ -210,19 +205,14 @@ class _Samples:
         if not self.cyclic and rng is None:
             raise ValueError("rng: got None, allowed: a numpy Generator, as the order is random")
         self.reshuffled, self.replacement = orders == "reshuffled", orders == "replacement"
-        self.runs, self.N, self.batch_size, self.rng = runs, N, batch_size, rng
+        self.runs, self.N, self.rng = runs, N, rng
 
-    @property
-    def all_at_once(self) -> bool:
-        """Whether an epoch is one step on all samples in their order."""
-        return self.cyclic and self.batch_size == self.N > 1
-
-    def epoch(self, X: Any, put: Any):
-        """Yield the step's samples: ``(runs, d)`` if the batch size is one, else ``(runs, batch_size, d)``."""
-        if not self.cyclic:
-            index = np.tile(np.arange(self.N), (self.runs, 1))
-            index[self.reshuffled] = self.rng.permuted(index[self.reshuffled], axis=1)
-            index[self.replacement] = self.rng.integers(self.N, size=(int(self.replacement.sum()), self.N))
-            X = X[put(np.arange(self.runs))[:, None], put(index)]
-        for k in range(0, self.N, self.batch_size):
-            yield X[:, k] if self.batch_size == 1 else X[:, k : k + self.batch_size]
+    def epochs(self, count: int) -> list[np.ndarray]:
+        """Indices of the samples in the next epochs, ``(count, runs, N)``; nothing if all orders are cyclic."""
+        if self.cyclic:
+            return []
+        index = np.tile(np.arange(self.N), (count, self.runs, 1))
+        for row in index:
+            row[self.reshuffled] = self.rng.permuted(row[self.reshuffled], axis=1)
+            row[self.replacement] = self.rng.integers(self.N, size=(int(self.replacement.sum()), self.N))
+        return [index]

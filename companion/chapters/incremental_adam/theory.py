@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from companion.analysis.max_margin import weighted_svm
-from companion.chapters.incremental_adam.incremental import Path, arrays, check_rates, slopes
+from companion.chapters.incremental_adam.complementarity import UnsolvedError, complementary
+from companion.chapters.incremental_adam.devices import arrays, march
+from companion.chapters.incremental_adam.incremental import Path, check_rates, slopes
 
 
 def memory_weights(beta: np.ndarray, N: int) -> np.ndarray:
@@ -50,6 +52,15 @@ def epoch_constant(beta1: np.ndarray, beta2: np.ndarray, N: int) -> np.ndarray:
     return (1 - beta1) / (1 - beta1**N) * np.sqrt((1 - beta2**N) / (1 - beta2))
 
 
+def weights_for(Z: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """The shortest ``w`` at which the sizes of the loss's derivatives are ``c / 2``: margins ``log(2 / c - 1)``.
+
+    ``Z`` is ``(runs, N, d)`` with ``d >= N``, ``c`` is ``(runs, N)``; very small weights count as ``1e-6``.
+    """
+    margins = np.log(2 / np.maximum(c, 1e-6) - 1)
+    return (np.linalg.pinv(Z) @ margins[..., None])[..., 0]
+
+
 def iterate_map(
     Z: np.ndarray,
     beta1: np.ndarray | None,
@@ -73,36 +84,33 @@ def iterate_map(
         A1, A2 = put(memory_weights(beta1, N)), put(memory_weights(beta2, N))
         factor = put(epoch_constant(beta1, beta2, N)[:, None] / np.sqrt(N))
     keep = sorted({steps} if keep is None else {k for k in keep if 0 <= k <= steps})
-    w, kept = put(np.zeros((runs, d))), []
-    if 0 in keep:
-        kept.append(get(w))
-    for step in range(1, steps + 1):
+
+    def step(w):
         z = xp.matmul(X, w[:, :, None])[:, :, 0]
         p = -slopes(xp, z, xp.amin(z, 1)[:, None])
-        w += eta * (adam_proxy(xp, X, p) if beta2 is None else factor * epoch_map(xp, X, p, A1, A2))
-        if step in keep:
-            kept.append(get(w))
-    return Path(np.array(keep), np.stack(kept))
+        return (w + eta * (adam_proxy(xp, X, p) if beta2 is None else factor * epoch_map(xp, X, p, A1, A2)),)
+
+    states = march(step, (put(np.zeros((runs, d))),), keep)
+    return Path(np.array(keep), np.stack([get(w) for (w,) in states]))
 
 
 # --- the limit direction ------------------------------------------------------------------------------------------
 
 
+SETTLED = 1e-8  # residual from which on a point is taken for a fixed point
+
+
 @dataclass(frozen=True)
 class FixedPoint:
-    """A fixed point of the dual map and the direction that belongs to it.
+    """A fixed point of the dual map and the direction that belongs to it; NaN where none was found."""
 
-    Attributes
-    ----------
-    c : weights of the samples, on the simplex, ``(N,)``; positive only on support vectors
-    w : the limit direction, scaled to a least margin of one, ``(d,)``
-    iterations : applications of the map
-    residual : ``||T(c) - c||_inf`` at the end
-    """
-
+    #: weights of the samples, on the simplex, ``(N,)``; positive only on support vectors
     c: np.ndarray
+    #: the limit direction, scaled to a least margin of one, ``(d,)``
     w: np.ndarray
+    #: applications of the map
     iterations: int
+    #: ``||T(c) - c||_inf`` at the end; infinite if the map could not be applied
     residual: float
 
 
@@ -144,6 +152,7 @@ def fixed_point(
 
     ``betas=None`` is the map of AdamProxy, the limit of ``beta2`` to one; else that of cyclic Adam at
     ``(beta1, beta2)``. If the iterates have not settled after a quarter of ``most``, each is averaged with the last.
+    Where they do not settle at all, or the map has no value, the answer is NaN.
     """
     N = len(X)
     c = np.full(N, 1 / N) if start is None else np.asarray(start, dtype=float)
@@ -151,44 +160,22 @@ def fixed_point(
         check_rates(np.array(betas[0]), np.array(betas[1]))
         A1, A2 = (memory_weights(np.array(beta), N // batch_size) for beta in betas)
     for iteration in range(1, most + 1):
-        image, w = dual_map(X, c) if betas is None else dual_map_at(X, c, A1, A2)
+        try:
+            image, w = dual_map(X, c) if betas is None else dual_map_at(X, c, A1, A2)
+        except UnsolvedError:
+            residual = np.inf
+            break
         residual = float(np.abs(image - c).max())
         c = image if iteration <= most // 4 else (image + c) / 2
         if residual < tol:
             break
+    if not residual < SETTLED:
+        return FixedPoint(np.full(N, np.nan), np.full(X.shape[1], np.nan), iteration, residual)
     return FixedPoint(c, w / (X @ w).min(), iteration, residual)
 
 
-def complementary(K: np.ndarray) -> np.ndarray:
-    """Solve ``x >= 0``, ``K x >= 1``, ``x_i = 0`` or ``(K x)_i = 1`` for every ``i``, by principal pivoting.
-
-    All wrong signs are exchanged at once as long as that makes progress, else only the one of least index (Murty),
-    which ends for every matrix whose principal minors are positive.
-    """
-    N = len(K)
-    active = np.ones(N, dtype=bool)
-    fewest, patience = N + 1, 10
-    for _ in range(200 * N):
-        x = np.zeros(N)
-        if active.any():
-            x[active] = np.linalg.lstsq(K[np.ix_(active, active)], np.ones(int(active.sum())), rcond=None)[0]
-        slack = K @ x - 1
-        scale = 1e-12 * max(1.0, float(np.abs(K).max() * np.abs(x).max()))
-        wrong = np.where(active, x < -1e-13 * np.abs(x).max(), slack < -scale)
-        if not wrong.any():
-            break
-        if wrong.sum() < fewest:
-            fewest, patience = int(wrong.sum()), 10
-        elif patience > 0:
-            patience -= 1
-        else:
-            wrong = np.arange(N) == np.flatnonzero(wrong)[0]
-        active = active ^ wrong
-    return np.maximum(x, 0)
-
-
 def signum_bound(Z: np.ndarray, beta: float, batch_size: int = 1) -> tuple[float, float]:
-    """``epsilon(beta)`` and ``R = max_i ||x_i||_1``: Signum keeps a margin of ``gamma_inf - 2 epsilon(beta) R``."""
+    """``epsilon(beta)`` and ``R = max_i ||x_i||_1``: Signum keeps a margin of ``gamma_inf - epsilon(beta) R``."""
     n = Z.shape[-2] // batch_size
     weights = n * (1 - beta) * beta ** np.arange(n) / (1 - beta**n)
-    return float(np.abs(weights - 1).max()), float(np.abs(Z).sum(-1).max())
+    return float(np.abs(weights - 1).mean()), float(np.abs(Z).sum(-1).max())
