@@ -109,13 +109,15 @@ def draw(chapters: list[Chapter], shared: list[Shared], titles: dict[str, str], 
     parts += [_text(RIGHT + 12, row, label, "map-group", "start") for row, label in right_labels]
     for chapter in chapters:
         text = _text(LEFT - 12, left[chapter.slug], _short(titles[chapter.slug]), "map-node", "end")
-        dot = f'<circle class="map-dot" cx="{LEFT}" cy="{LINE * left[chapter.slug] + 14}" r="4"/>'
+        dot = f'<circle class="map-dot" fill="currentColor" cx="{LEFT}" cy="{LINE * left[chapter.slug] + 14}" r="4"/>'
         whole = html.escape(titles[chapter.slug])
         parts.append(f'<a href="{links[chapter.slug]}" aria-label="{whole}"><title>{whole}</title>{text}{dot}</a>')
     for one in shared:
         row = right[f"{one.layer}.{one.name}"]
         parts.append(_text(RIGHT + 12, row, one.name.replace("_", " "), "map-node", "start"))
-        parts.append(f'<circle class="map-dot layer-{one.layer}" cx="{RIGHT}" cy="{LINE * row + 14}" r="4"/>')
+        parts.append(
+            f'<circle class="map-dot layer-{one.layer}" fill="currentColor" cx="{RIGHT}" cy="{LINE * row + 14}" r="4"/>'
+        )
     parts.append("</svg>")
     words = "".join(
         f"<li>{LAYERS[one.layer]}, {html.escape(one.name.replace('_', ' '))}: "
@@ -144,7 +146,8 @@ def _column(entries: list[tuple[str, str]]) -> tuple[dict[str, int], list[tuple[
 
 
 def _text(x: float, row: int, text: str, classes: str, anchor: str) -> str:
-    return f'<text class="{classes}" x="{x}" y="{LINE * row + 18}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    place = f'x="{x}" y="{LINE * row + 18}" text-anchor="{anchor}"'
+    return f'<text class="{classes}" fill="currentColor" {place}>{html.escape(text)}</text>'
 
 
 def _short(title: str, most: int = 42) -> str:
