@@ -83,23 +83,27 @@ class BatchedResNet18(Batched):
         return model
 
 
-def crop_and_flip(images: torch.Tensor, generator: torch.Generator, margin: int = 4) -> torch.Tensor:
+def crop_and_flip(
+    images: torch.Tensor, generator: torch.Generator, streams: Sequence[int] | None = None, margin: int = 4
+) -> torch.Tensor:
     """Shift each image by up to ``margin`` pixels, zeros moving in, and mirror every second one at random.
 
     Parameters
     ----------
     images : ``(R, b, channels, side, side)``
     generator : CPU generator
+    streams : replicas of the same number are treated alike; by default each has its own draws
     """
-    flat = images.flatten(0, 1)
-    count, _, side, _ = flat.shape
-    padded = F.pad(flat, (margin,) * 4)
-    top, left = torch.randint(2 * margin + 1, (2, count, 1), generator=generator).to(flat.device)
-    mirror = torch.rand(count, 1, generator=generator).to(flat.device) < 0.5
-    steps = torch.arange(side, device=flat.device)
+    replicas, batch, _, side, _ = images.shape
+    chosen = torch.arange(replicas) if streams is None else torch.as_tensor(streams)
+    draws = int(chosen.max()) + 1, batch
+    top, left = torch.randint(2 * margin + 1, (2, *draws), generator=generator)
+    mirror = torch.rand(draws, generator=generator) < 0.5
+    top, left, mirror = (a[chosen].flatten()[:, None].to(images.device) for a in (top, left, mirror))
+    padded = F.pad(images.flatten(0, 1), (margin,) * 4)
+    steps = torch.arange(side, device=images.device)
     cols = left + torch.where(mirror, steps.flip(0), steps)
     rows = top + steps
-    pick = torch.arange(count, device=flat.device)[:, None, None]
-    return (
-        padded.permute(0, 2, 3, 1)[pick, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2).reshape(images.shape)
-    )
+    pick = torch.arange(len(padded), device=images.device)[:, None, None]
+    seen = padded.permute(0, 2, 3, 1)[pick, rows[:, :, None], cols[:, None, :]]
+    return seen.permute(0, 3, 1, 2).reshape(images.shape)

@@ -1,37 +1,10 @@
 """The solvable part: two samples, an easy and a hard one, and when each score begins to prefer the hard one."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Crossing:
-    """Two orthogonal samples under exponential loss (closed form), and correlated pairs under logistic loss
-    (simulated).
-
-    Attributes
-    ----------
-    norms : squared norms of the easy and the hard sample, ``(cases, 2)``
-    powers : exponents ``p`` of the score ``(1 - P)^p s``, ``(powers,)``
-    formula, bisected : time from which the hard sample leads, by the closed form and by bisection, ``(powers, cases)``
-    earlier : pairs for which DUAL's first window led by the hard sample comes strictly before Dyn-Unc's, ``(pairs,)``
-    ratio : first such window of DUAL over that of Dyn-Unc, ``(pairs,)``
-    behind : windows of each pair in which the easy sample does not lead in mean probability, ``(pairs,)``
-    violations, swapped : windows that break "if the hard sample leads in spread, it leads in DUAL", and the same with
-        the
-        samples exchanged, ``(pairs,)``
-    """
-
-    norms: np.ndarray
-    powers: np.ndarray
-    formula: np.ndarray
-    bisected: np.ndarray
-    earlier: np.ndarray
-    ratio: np.ndarray
-    behind: np.ndarray
-    violations: np.ndarray
-    swapped: np.ndarray
+from companion.analysis.pruning import TrainingDynamics
 
 
 def probability(a: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -68,25 +41,43 @@ def bisect_crossing(easy: np.ndarray, hard: np.ndarray, power: np.ndarray, halvi
     return (low + high) / 2
 
 
-def train_pairs(inputs: np.ndarray, lr: float, steps: int) -> np.ndarray:
-    """Probabilities of the right labels under gradient descent on logistic loss from zero, one linear model for each
-    pair.
+def exponential_pull(margin: np.ndarray) -> np.ndarray:
+    """Minus the derivative of the exponential loss at a margin."""
+    return np.exp(-margin)
+
+
+def logistic_pull(margin: np.ndarray) -> np.ndarray:
+    """Minus the derivative of the logistic loss at a margin."""
+    return 1 / (1 + np.exp(margin))
+
+
+def train_pairs(inputs: np.ndarray, lr: float | np.ndarray, steps: int, pull: Callable) -> np.ndarray:
+    """Probabilities of the right labels under gradient descent from zero, one linear classifier for each pair.
 
     Parameters
     ----------
     inputs : samples times labels, ``(pairs, 2, d)``
-    lr, steps : step size and number of updates
+    lr : step size, a number or ``(pairs,)``
+    steps : number of updates
+    pull : minus the derivative of the loss
 
     Returns
     -------
     ``(steps, pairs, 2)``
     """
     weights = np.zeros(inputs.shape[::2])
+    rate = np.broadcast_to(lr, len(inputs))[:, None]
     probabilities = np.empty((steps, *inputs.shape[:2]))
     for step in range(steps):
-        probabilities[step] = 1 / (1 + np.exp(-np.einsum("pid,pd->pi", inputs, weights)))
-        weights += lr * np.einsum("pi,pid->pd", 1 - probabilities[step], inputs)
+        margins = np.einsum("pid,pd->pi", inputs, weights)
+        probabilities[step] = 1 / (1 + np.exp(-margins))
+        weights += rate * np.einsum("pi,pid->pd", pull(margins), inputs)
     return probabilities
+
+
+def orthogonal_pairs(norms: np.ndarray) -> np.ndarray:
+    """Pairs of orthogonal samples of the given squared norms ``(pairs, 2)``, as ``(pairs, 2, 2)``."""
+    return np.sqrt(norms)[:, :, None] * np.eye(2)
 
 
 def random_pairs(count: int, rng: np.random.Generator, dimension: int = 6) -> np.ndarray:
@@ -102,32 +93,24 @@ def random_pairs(count: int, rng: np.random.Generator, dimension: int = 6) -> np
     return np.stack([length * easy, hard], axis=1)
 
 
-def crossing(seed: int = 0, pairs: int = 200, lr: float = 0.02, steps: int = 1500, window: int = 20) -> Crossing:
-    """Crossing times in closed form against bisection, and the ordering of the two scores in simulated pairs."""
-    rng = np.random.default_rng([seed, 1])
-    ratios = np.geomspace(1.02, 100, 60)
-    hard = rng.uniform(0.2, 2.0, ratios.shape)
-    norms = np.stack([ratios * hard, hard], axis=1)
-    powers = np.array([-0.5, 0.0, 0.5, 1.0, 2.0, 4.0])
-    arguments = norms[:, 0], norms[:, 1], powers[:, None]
+def window_scores(history: np.ndarray, window: int, power: float) -> np.ndarray:
+    """The score of each window alone, by the code that scores images: ``(windows, pairs, 2)``.
 
-    history = train_pairs(random_pairs(pairs, rng), lr, steps)
-    sums, squares = (np.cumsum(np.concatenate([np.zeros_like(a[:1]), a]), axis=0) for a in (history, history**2))
-    mean = (sums[window:] - sums[:-window]) / window
-    variance = (squares[window:] - squares[:-window] - window * mean**2) / (window - 1)
-    spread = np.sqrt(np.maximum(variance, 0))
-    dual = (1 - mean) * spread
-    by_spread, by_dual = (leader[..., 1] >= leader[..., 0] for leader in (spread, dual))
-    first_spread, first_dual = (np.where(by.any(0), by.argmax(0), len(by)) for by in (by_spread, by_dual))
-    return Crossing(
-        norms=norms,
-        powers=powers,
-        formula=crossing_time(*arguments),
-        bisected=bisect_crossing(*arguments),
-        earlier=first_dual < first_spread,
-        # A window that starts at step k is centred at k + (window - 1) / 2.
-        ratio=(first_dual + (window - 1) / 2) / (first_spread + (window - 1) / 2),
-        behind=(mean[..., 0] <= mean[..., 1]).sum(0),
-        violations=((spread[..., 0] <= spread[..., 1]) & (dual[..., 0] >= dual[..., 1])).sum(0),
-        swapped=((spread[..., 1] <= spread[..., 0]) & (dual[..., 1] >= dual[..., 0])).sum(0),
-    )
+    Parameters
+    ----------
+    history : probabilities ``(steps, pairs, 2)``
+    """
+    # Windows become a free axis; what is left of time is the one window.
+    seen = np.moveaxis(np.lib.stride_tricks.sliding_window_view(history, window, axis=0), -1, 0)
+    return TrainingDynamics(seen, seen, seen, seen).dual(window, power=power)
+
+
+def first_lead(scores: np.ndarray) -> np.ndarray:
+    """First window in which the hard sample leads, ``(pairs,)``; the number of windows where it never does.
+
+    Parameters
+    ----------
+    scores : ``(windows, pairs, 2)``, the easy sample first
+    """
+    leads = scores[..., 1] >= scores[..., 0]
+    return np.where(leads.any(0), leads.argmax(0), len(leads))
