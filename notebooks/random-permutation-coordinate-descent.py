@@ -16,32 +16,32 @@
 # in a million, far below the noise of any simulation, so almost nothing here is simulated. On a quadratic the mean
 # square of the iterates obeys a linear recursion, and its spectral radius is the rate, exactly.
 
-# %% tags=["parameters"]
-profile = "quick"  # "quick" or "paper"
-device = "auto"  # "auto", "cpu" or "cuda"
-seed = 0
-n_list = None  # dimensions of the grid of exact rates; None keeps the profile's value
-sigma_list = None  # least eigenvalues of the grid
-limit_n = None  # dimension at which the limits are compared
-certified_n = None  # largest dimension of the proof by exact arithmetic
-block_n = None  # largest block size
-torus_points = None  # grid points on each angle of the map for three dimensions
-search_dims = None  # dimensions of the search for worst cases
-search_sigmas = None  # least eigenvalues of the search
-search_starts = None  # random starts of a search
-search_rounds = None  # rounds of local moves
-search_proposals = None  # moves proposed in a round for each matrix kept
-search_seeds = None  # independent searches
-random_n = None  # largest dimension of the random matrices
-random_count = None  # random matrices for each dimension
-features = None  # features taken from each real data set
-mc_n = None  # dimension of the simulated runs
-mc_sigma = None  # their least eigenvalue
-mc_epochs = None  # their epochs
-mc_trials = None  # runs of each method
-typical_n = None  # dimension at which typical runs are followed
-typical_epochs = None  # epochs that they are averaged over
-typical_trials = None  # runs followed for each sigma
+# %% tags=["parameters", "hide-input"]
+profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
+device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
+seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
+n_list = None  # dimensions n of the grid of exact rates: a list of 2 to 32, each an integer from 2 to 10000
+sigma_list = None  # least eigenvalues σ of the grid: a list of 2 to 32, each a number from 0.0001 to 0.999
+limit_n = None  # dimension at which the limits n → ∞ are compared: an integer from 100 to 100000
+certified_n = None  # largest dimension of the proof by exact arithmetic: an integer from 2 to 60
+block_n = None  # largest block size whose rate is computed: an integer from 2 to 2000
+torus_points = None  # grid points on each angle of the map for n = 3: an integer from 5 to 481
+search_dims = None  # dimensions of the search for worst cases: a list of 1 to 4, each an integer from 3 to 6
+search_sigmas = None  # least eigenvalues of the search: a list of 1 to 8, each a number from 0.0001 to 0.999
+search_starts = None  # random starts of a search: an integer from 4 to 100000
+search_rounds = None  # rounds of local moves of a search: an integer from 0 to 1000
+search_proposals = None  # moves proposed in a round for each matrix kept: an integer from 1 to 1000
+search_seeds = None  # independent searches for each n and σ: an integer from 1 to 64
+random_n = None  # largest dimension of the random matrices: an integer from 2 to 8
+random_count = None  # random matrices for each dimension: an integer from 1 to 20000
+features = None  # features taken from each real data set: an integer from 2 to 10
+mc_n = None  # dimension of the simulated runs: an integer from 2 to 1000
+mc_sigma = None  # least eigenvalue of the simulated runs: a number from 0.001 to 0.9
+mc_epochs = None  # epochs of the simulated runs; slopes from epoch 4 on: an integer from 8 to 100
+mc_trials = None  # simulated runs of each method: an integer from 10 to 1000000
+typical_n = None  # dimension at which typical runs are followed: an integer from 5 to 200
+typical_epochs = None  # epochs that typical runs are averaged over: an integer from 10 to 10000
+typical_trials = None  # runs followed for each σ: an integer from 10 to 100000
 
 # %%
 import inspect
@@ -51,36 +51,18 @@ import torch
 
 from companion import plotting
 from companion.analysis.finite_sum import FiniteSumQuadratic
-from companion.chapters import random_permutation_coordinate_descent as chapter
-from companion.chapters.random_permutation_coordinate_descent import closed_forms, operators, runs
-
-params = chapter.Parameters.resolve(
-    profile=profile,
-    device=device,
-    seed=seed,
-    n_list=n_list,
-    sigma_list=sigma_list,
-    limit_n=limit_n,
-    certified_n=certified_n,
-    block_n=block_n,
-    torus_points=torus_points,
-    search_dims=search_dims,
-    search_sigmas=search_sigmas,
-    search_starts=search_starts,
-    search_rounds=search_rounds,
-    search_proposals=search_proposals,
-    search_seeds=search_seeds,
-    random_n=random_n,
-    random_count=random_count,
-    features=features,
-    mc_n=mc_n,
-    mc_sigma=mc_sigma,
-    mc_epochs=mc_epochs,
-    mc_trials=mc_trials,
-    typical_n=typical_n,
-    typical_epochs=typical_epochs,
-    typical_trials=typical_trials,
+from companion.chapters.random_permutation_coordinate_descent import (
+    Parameters,
+    Results,
+    closed_forms,
+    descent,
+    experiments,
+    figures,
+    operators,
+    verify,
 )
+
+params = Parameters.of(globals())
 params
 
 # %% [markdown]
@@ -123,7 +105,7 @@ print(inspect.getsource(operators.rpcd_moments))
 print(inspect.getsource(closed_forms.rpcd_matrix))
 
 # %%
-reduction = chapter.reduction(params)
+reduction = experiments.reduction(params)
 print("n  sigma   closed form   all n! orders   cyclic shifts only")
 for row in zip(reduction.n, reduction.sigma, reduction.rpcd, reduction.enumerated, reduction.shifts, strict=True):
     print("{:d}  {:5.2f} {:13.9f} {:15.9f} {:16.9f}".format(*row))
@@ -139,21 +121,15 @@ for row in zip(reduction.n, reduction.sigma, reduction.rpcd, reduction.enumerate
 # $1-2\sigma$ to first order, so we draw $-\log\rho/2\sigma$.
 
 # %%
-curves = chapter.curves(params)
-plotting.show(
-    chapter.figure_glance(curves),
-    alt="Decay per epoch in units of two sigma over sigma for n = 3, 6 and 100. The curve of fresh permutations lies "
-    "above the dashed bound and uniform sampling below it, at every sigma. One fixed order is best for n = 3, crosses "
-    "both for n = 6, and is near zero for n = 100.",
-    name="glance",
-)
+curves = experiments.curves(params)
+plotting.show(figures.glance(curves), name="glance")
 
 # %% [markdown]
 # What to see: lines are closed forms (the fixed order's: an eigenvalue), circles the operators. The dashed bound separates the methods everywhere. One
 # fixed order is another matter: best of all for $n=3$, and hopeless for $n=100$.
 
 # %%
-grid = chapter.grid(params)
+grid = experiments.grid(params)
 whole = grid.k == grid.n
 print("     n  sigma        RPCD           B       RCD^n")
 for n, sigma, rpcd, bound, rcd in zip(
@@ -166,19 +142,13 @@ for n, sigma, rpcd, bound, rcd in zip(
 # How much faster? The ratio of the logarithms says how many epochs of RCD one epoch of RPCD is worth.
 
 # %%
-speedup = chapter.speedup(params)
-plotting.show(
-    chapter.figure_speedup(speedup),
-    alt="Left: colour map over sigma and n of how many epochs of RCD an epoch of RPCD is worth, close to one for small "
-    "sigma and large n, larger for small n or large sigma. Right: the ratio over sigma for four dimensions, starting "
-    "at the dashed values 1 + 1/n and approaching a dashed limit curve for large n.",
-    name="speedup",
-)
+speedup = experiments.speedup(params)
+plotting.show(figures.speedup(speedup), name="speedup")
 
 # %%
-limits = chapter.limits(params)
+limits = experiments.limits(params)
 print(f"n = {limits.n}\n sigma        RPCD   its limit       RCD^n   its limit")
-for row in zip(limits.sigma, limits.rpcd, limits.rpcd_limit, limits.rcd, limits.rcd_limit, strict=True):
+for row in zip(limits.sigma, limits.rpcd[0], limits.rpcd_limit, limits.rcd[0], limits.rcd_limit, strict=True):
     print("{:6g} {:11.6f} {:11.6f} {:11.6f} {:11.6f}".format(*row))
 
 # %% [markdown]
@@ -186,13 +156,8 @@ for row in zip(limits.sigma, limits.rpcd, limits.rpcd_limit, limits.rcd, limits.
 # largest.
 
 # %%
-blocks = chapter.blocks(params)
-plotting.show(
-    chapter.figure_blocks(blocks),
-    alt="RPCD's rate over the block size, relative to its largest value, for several sigma. Up to sigma = 0.7 it rises "
-    "with the block size; for larger sigma it has a maximum at a finite size, marked by a dot.",
-    name="blocks",
-)
+blocks = experiments.blocks(params)
+plotting.show(figures.blocks(blocks), name="blocks")
 
 # %% [markdown]
 # ## From a grid to every sigma
@@ -202,7 +167,7 @@ plotting.show(
 # polynomial inequality, and fractions prove it. The last column asks for more than is true.
 
 # %%
-certificates = chapter.certificates(params)
+certificates = experiments.certificates(params)
 print("  n   exponent 2n   exponent 2n + 1   exponent 2n + 3 (false near sigma = 0)")
 for n, *proved in zip(certificates.n, certificates.proved, certificates.sharper, certificates.too_sharp, strict=True):
     print(f"{n:3d}   {proved[0]!s:11}   {proved[1]!s:15}   {proved[2]!s}")
@@ -215,13 +180,8 @@ for n, *proved in zip(certificates.n, certificates.proved, certificates.sharper,
 # matrices. The class sits where all angles are $0$ or $180$ degrees.
 
 # %%
-torus = chapter.torus(params)
-plotting.show(
-    chapter.figure_torus(torus),
-    alt="Heat maps of RPCD's rate over two angles, one for each sigma. The bright maxima lie exactly at the circles, "
-    "where all angles are 0 or 180 degrees; the dark minima at the crosses, where the three vectors form a simplex.",
-    name="torus",
-)
+torus = experiments.torus(params)
+plotting.show(figures.torus(torus), name="torus")
 
 # %%
 print(" sigma   largest on the map   class maximum   least on the map     simplex")
@@ -234,14 +194,8 @@ for k, sigma in enumerate(torus.sigma):
 # counterexample. Not finding one is evidence, and no proof.
 
 # %%
-search = chapter.search(params)
-plotting.show(
-    chapter.figure_search(search),
-    alt="Distance of the best rate found from the class maximum over the rounds of local moves, on a log axis, for every "
-    "dimension and sigma. All searches fall by orders of magnitude towards zero; dotted lines mark the simplex matrix, "
-    "far above.",
-    name="search",
-)
+search = experiments.search(params)
+plotting.show(figures.search(search), name="search")
 
 # %%
 print("n  sigma   largest excess over the class   least |A_ij| / (1 - sigma): random starts, best matrix")
@@ -270,14 +224,9 @@ print(f"RPCD's rate: members {reduction.member:.6f}, their average {reduction.av
 # of every rank, and on Gram matrices of real features, where the dynamic program visits all $n!$ orders exactly.
 
 # %%
-random_matrices = chapter.random_matrices(params)
-real_data = chapter.real_data(params)
-plotting.show(
-    chapter.figure_matrices(random_matrices, real_data),
-    alt="Decay per epoch over sigma for random matrices on the left and real Gram matrices on the right. All points of "
-    "RPCD lie on or above the dotted curve of the class, all points of RCD below the dashed bound.",
-    name="matrices",
-)
+random_matrices = experiments.random_matrices(params)
+real_data = experiments.real_data(params)
+plotting.show(figures.matrices(random_matrices, real_data), name="matrices")
 
 # %%
 print(f"{'':36s} {'sigma':>9s} {'RPCD':>9s} {'B':>9s} {'RCD^n':>9s}")
@@ -295,13 +244,7 @@ for k, name in enumerate(real_data.names):
 # shuffle. Here the rate is $\rho(T_p)^2$, a lottery ticket: one number for each order.
 
 # %%
-plotting.show(
-    chapter.figure_once(real_data),
-    alt="For twelve real Gram matrices, how many epochs of RCD one epoch is worth, on a log axis. Fresh permutations are "
-    "always above one. A single random order kept for all epochs is worth two epochs or more on most centred features, "
-    "and a fraction of one on features that are not centred with a ridge.",
-    name="once",
-)
+plotting.show(figures.once(real_data), name="once")
 
 # %% [markdown]
 # What to see: on most of the centred features a kept order beats fresh permutations, whichever it is. On features that
@@ -314,17 +257,11 @@ plotting.show(
 # Simulated runs, with the expectation from the exact recursion dashed on top.
 
 # %%
-print(inspect.getsource(runs.coordinate_descent))
+print(inspect.getsource(descent.coordinate_descent))
 
 # %%
-trajectories = chapter.trajectories(params)
-plotting.show(
-    chapter.figure_trajectories(trajectories),
-    alt="Mean squared distance over epochs on a log axis for RCD, RPCD and the cyclic order, with bands of the deciles. "
-    "The means lie on the dashed exact curves; RPCD falls faster than the dotted slope of the bound, RCD slower, and "
-    "the cyclic order flattens out.",
-    name="trajectories",
-)
+trajectories = experiments.trajectories(params)
+plotting.show(figures.trajectories(trajectories), name="trajectories")
 
 # %%
 print("method   measured slope   exact rate")
@@ -340,13 +277,8 @@ print(f"bound B {trajectories.bound:27.5f}")
 # only simulation helps, rescaled to length one in each epoch.
 
 # %%
-typical = chapter.typical(params)
-plotting.show(
-    chapter.figure_typical(typical),
-    alt="Decay per epoch over sigma for typical runs and in mean square. RPCD's typical rate lies just above its dashed "
-    "mean-square curve; RCD's gains more over its own but stays well below RPCD; one fixed order is lowest.",
-    name="typical",
-)
+typical = experiments.typical(params)
+plotting.show(figures.typical(typical), name="typical")
 
 # %% [markdown]
 # What to see: permutations remove much of the luck. RCD's typical runs are clearly better than its mean square, RPCD's
@@ -355,7 +287,7 @@ plotting.show(
 # ## Verdicts
 
 # %%
-results = chapter.Results(
+results = Results(
     curves=curves,
     grid=grid,
     speedup=speedup,
@@ -370,7 +302,7 @@ results = chapter.Results(
     trajectories=trajectories,
     typical=typical,
 )
-verdicts = chapter.verify(params, results)
+verdicts = verify(params, results)
 verdicts
 
 # %%

@@ -10,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.analysis.finite_sum import FiniteSumQuadratic, second_moment_superoperator
-from companion.chapters import random_permutation_coordinate_descent as chapter
-from companion.chapters.random_permutation_coordinate_descent import operators
+from companion.chapters.random_permutation_coordinate_descent import (
+    CLAIMS,
+    Parameters,
+    experiments,
+    operators,
+    run,
+    verify,
+)
 from companion.chapters.random_permutation_coordinate_descent.certificate import (
     _bernstein,
     _positive,
@@ -22,20 +28,26 @@ from companion.chapters.random_permutation_coordinate_descent.closed_forms impor
     bound,
     class_maximum,
     expected_squares,
+    rcd_block_rate,
     rcd_limit,
     rcd_matrix,
     rcd_rate,
     rpcd_limit,
     rpcd_matrix,
     rpcd_rate,
+    worth,
 )
-from companion.chapters.random_permutation_coordinate_descent.exact import cyclic_rate, gram_matrices, perron_rates
+from companion.chapters.random_permutation_coordinate_descent.descent import coordinate_descent, uniform
+from companion.chapters.random_permutation_coordinate_descent.gram import gram_matrices
 from companion.chapters.random_permutation_coordinate_descent.operators import (
+    cyclic_rate,
     epoch_map,
     equicorrelation,
     map_radius,
     operator,
+    order_rate,
     perron_radius,
+    perron_rates,
     rates,
     rcd_moments,
     rpcd_moments,
@@ -45,7 +57,7 @@ from companion.chapters.random_permutation_coordinate_descent.operators import (
     unit_diagonal,
     with_least_eigenvalue,
 )
-from companion.chapters.random_permutation_coordinate_descent.runs import coordinate_descent
+from companion.chapters.random_permutation_coordinate_descent.search import climb
 
 SMALL = {
     "n_list": [2, 3, 10, 50],
@@ -65,16 +77,38 @@ SMALL = {
 }
 
 
+# tests/test_chapters.py runs these.
+TINY = SMALL | {
+    "certified_n": 2, "block_n": 2, "torus_points": 5, "search_starts": 4, "search_rounds": 0, "search_seeds": 1,
+    "search_proposals": 1, "random_count": 1, "random_n": 2, "features": 2, "mc_trials": 10, "mc_epochs": 8,
+    "typical_trials": 10, "typical_epochs": 10, "limit_n": 100,
+}  # fmt: skip
+EXTREMES = [
+    TINY | {"n_list": [2, 2], "sigma_list": [0.999, 0.95], "mc_n": 2, "mc_sigma": 0.9, "mc_epochs": 100},
+    TINY | {"n_list": [2, 10_000], "sigma_list": [1e-4, 0.999], "mc_sigma": 1e-3, "limit_n": 100_000},
+    TINY | {"search_dims": [3, 3, 5], "search_sigmas": [1e-4, 0.999], "search_rounds": 2, "random_n": 6, "features": 9},
+    TINY
+    | {"n_list": [200, 300], "search_sigmas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]}
+    | {"typical_n": 5, "certified_n": 14},
+]
+REFUSED = [
+    ({"n_list": [1, 2]}, "n_list: got 1 in it"),
+    ({"sigma_list": [0.0, 0.5]}, "sigma_list: got 0.0 in it"),
+    ({"search_dims": [7]}, "search_dims: got 7 in it, allowed: a list of 1 to 4, each an integer from 3 to 6"),
+    ({"mc_n": 1000, "mc_trials": 10**6}, "mc_trials: got 1000000, allowed: at most 100000 at these sizes (memory)"),
+]
+
+
 @pytest.fixture(scope="module")
 def params():
-    return chapter.Parameters.resolve(device="cpu", **SMALL)
+    return Parameters.resolve(device="cpu", **SMALL)
 
 
 @pytest.fixture(scope="module")
 def results(params):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return chapter.run(params)
+        return run(params)
 
 
 def random_matrix(seed: int, n: int, sigma: float = 0.2) -> torch.Tensor:
@@ -102,7 +136,7 @@ def test_operators_equal_kronecker_products_summed_one_by_one(n):
     assert rates(A[None], rpcd_moments)[0] == pytest.approx(np.abs(np.linalg.eigvals(whole)).max(), abs=1e-12)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 5))
 def test_dynamic_program_equals_enumeration_of_all_orders(seed, n):
     A = random_matrix(seed, n)
@@ -137,7 +171,7 @@ def test_epoch_map_applies_the_first_coordinate_of_the_order_first():
     assert np.allclose(epoch_map(torch.tensor(A), np.array([0, 3, 1])).numpy(), expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 5))
 def test_rates_do_not_see_signs_nor_labels(seed, n):
     rng = np.random.default_rng(seed)
@@ -178,7 +212,7 @@ def test_identity_is_solved_in_one_epoch_by_permutations_only():
     assert rates(A, rcd_moments)[0] == pytest.approx(3 / 4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 8), sigma=st.floats(0.001, 0.99))
 def test_search_space_is_unit_diagonal_with_the_given_least_eigenvalue(seed, n, sigma):
     A = random_matrix(seed, n, sigma).numpy()
@@ -262,7 +296,7 @@ def test_limits_and_slopes():
 
 
 def test_worst_block_is_the_whole_up_to_sigma_0_7_and_smaller_beyond():
-    blocks = chapter.blocks(chapter.Parameters.resolve(device="cpu"))
+    blocks = experiments.blocks(Parameters.resolve(device="cpu"))
     assert dict(zip(blocks.sigma, blocks.worst, strict=True)) == {
         0.3: 200, 0.5: 200, 0.7: 200, 0.8: 21, 0.9: 23, 0.95: 40, 0.99: 183,
     }  # fmt: skip
@@ -272,7 +306,7 @@ def test_worst_block_is_the_whole_up_to_sigma_0_7_and_smaller_beyond():
 # --- theorems -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 6), sigma=st.floats(0.01, 0.95))
 def test_rcd_bounds_hold_strictly_for_every_matrix(seed, n, sigma):
     rate = rates(random_matrix(seed, n, sigma)[None], rcd_moments)[0]
@@ -286,13 +320,13 @@ def test_rcd_bounds_hold_strictly_with_isolated_coordinates():
     assert max(1 - 1 / n, (1 - sigma / n) ** 2) + 1e-6 < rate < 1 - 2 * sigma / (n * (1 + sigma)) - 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(n=st.integers(2, 3000), sigma=st.floats(1e-3, 0.999))
 def test_bound_separates_the_methods_on_the_class(n, sigma):
     assert rpcd_rate(n, sigma) < bound(n, sigma) < rcd_rate(n, sigma) ** n
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 6), sigma=st.floats(0.01, 0.95))
 def test_eigenvalues_of_a_fixed_order_obey_the_identity(seed, n, sigma):
     A = random_matrix(seed, n, sigma).numpy()
@@ -365,9 +399,9 @@ def test_coordinate_descent_equals_a_plain_loop():
     x = rng.normal(size=(3, 4))
     passes = [rng.integers(4, size=(3, 4)) for _ in range(2)]
     after = list(coordinate_descent(A, torch.tensor(x), [torch.tensor(p) for p in passes]))[-1].numpy()
-    for run in range(3):
-        for i in np.concatenate([p[run] for p in passes]):
-            x[run] = update(A.numpy(), i) @ x[run]
+    for row in range(3):
+        for i in np.concatenate([p[row] for p in passes]):
+            x[row] = update(A.numpy(), i) @ x[row]
     assert np.allclose(after, x)
 
 
@@ -420,9 +454,9 @@ def test_search_only_climbs(results):
 
 
 def test_verdicts_are_sound(params, results):
-    verdicts = chapter.verify(params, results)
+    verdicts = verify(params, results)
     assert verdicts.sound, str(verdicts)
-    assert {claim.id[:2] for claim in chapter.CLAIMS} == {"C1", "C2", "C3", "C4", "C5", "C6"}
+    assert {claim.id[:2] for claim in CLAIMS} == {"C1", "C2", "C3", "C4", "C5", "C6"}
 
 
 @pytest.mark.parametrize(
@@ -432,6 +466,7 @@ def test_verdicts_are_sound(params, results):
         (["C2a", "C3"], lambda r: {"grid": dataclasses.replace(r.grid, rpcd=r.grid.rcd)}),
         (["C3"], lambda r: {"grid": dataclasses.replace(r.grid, rcd=r.grid.rpcd)}),
         (["C2b"], lambda r: {"limits": dataclasses.replace(r.limits, ratio=r.limits.ratio * 0 + 1)}),
+        (["C4b"], lambda r: {"search": dataclasses.replace(r.search, outside=r.search.outside + 1e-3)}),
         (["C2c"], lambda r: {"reduction": dataclasses.replace(r.reduction, enumerated=r.reduction.shifts)}),
         (["C2d"], lambda r: {"certificates": dataclasses.replace(r.certificates, proved=r.certificates.too_sharp)}),
         (["C4a"], lambda r: {"search": dataclasses.replace(r.search, best=r.search.best + 1e-3)}),
@@ -446,51 +481,57 @@ def test_verdicts_are_sound(params, results):
     ],
 )
 def test_broken_runs_make_the_verdict_unsound(params, results, claims, broken):
-    verdicts = chapter.verify(params, dataclasses.replace(results, **broken(results)))
+    verdicts = verify(params, dataclasses.replace(results, **broken(results)))
     for claim in claims:
         assert verdicts[claim].holds is False
 
 
 def test_same_seed_gives_the_same_search_and_runs(params, results):
-    again = chapter.search(params)
+    again = experiments.search(params)
     assert np.array_equal(again.best, results.search.best)
-    assert np.array_equal(chapter.trajectories(params).mean, results.trajectories.mean)
+    assert np.array_equal(experiments.trajectories(params).mean, results.trajectories.mean)
 
 
-TINY = SMALL | {
-    "certified_n": 2, "block_n": 2, "torus_points": 5, "search_starts": 4, "search_rounds": 0, "search_seeds": 1,
-    "search_proposals": 1, "random_count": 1, "random_n": 2, "features": 2, "mc_trials": 10, "mc_epochs": 8,
-    "typical_trials": 10, "typical_epochs": 10, "limit_n": 100,
-}  # fmt: skip
+def test_a_block_among_isolated_coordinates_has_the_operators_rate_under_uniform_sampling():
+    for n, k in ((4, 2), (5, 3), (5, 5)):
+        A = equicorrelation(n, 0.3, block=k)
+        assert rcd_block_rate(n, k, 0.3) == pytest.approx(float(rates(A[None], rcd_moments)[0]) ** n, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    "extreme",
-    [
-        {"n_list": [2, 2], "sigma_list": [0.999, 0.95], "mc_n": 2, "mc_sigma": 0.9, "mc_epochs": 100},
-        {"n_list": [2, 10_000], "sigma_list": [1e-4, 0.999], "mc_sigma": 1e-3, "limit_n": 100_000},
-        {"search_dims": [3, 3, 5], "search_sigmas": [1e-4, 0.999], "search_rounds": 2, "random_n": 6, "features": 9},
-        {
-            "n_list": [200, 300],
-            "search_sigmas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
-            "typical_n": 5,
-            "certified_n": 14,
-        },
-    ],
-)
-def test_extreme_parameters_run_to_the_end_without_warnings(extreme):
-    params = chapter.Parameters.resolve(device="cpu", **(TINY | extreme))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        results = chapter.run(params)
-        verdicts = chapter.verify(params, results)
-        chapter.figure_glance(results.curves)
-        chapter.figure_speedup(results.speedup)
-        chapter.figure_blocks(results.blocks)
-        chapter.figure_torus(results.torus)
-        chapter.figure_search(results.search)
-        chapter.figure_matrices(results.random_matrices, results.real_data)
-        chapter.figure_once(results.real_data)
-        chapter.figure_trajectories(results.trajectories)
-        chapter.figure_typical(results.typical)
-    assert len(verdicts.verdicts) == len(chapter.CLAIMS)
+def test_worth_counts_epochs_on_both_sides():
+    rcd, rpcd = (float(rates(equicorrelation(4, 0.2)[None], moments)[0]) for moments in (rcd_moments, rpcd_moments))
+    assert float(worth(4, 0.2)) == pytest.approx(np.log(rpcd) / (4 * np.log(rcd)), rel=1e-10)
+
+
+def test_the_rate_of_a_kept_order_is_that_of_its_mean_square():
+    A, order = random_matrix(3, 4), np.array([2, 0, 3, 1])
+    T, x = epoch_map(A, order).numpy(), np.random.default_rng(0).normal(size=4)
+    squares = []
+    for _ in range(400):
+        x = T @ x
+        squares.append(x @ x)
+    slope = np.exp((np.log(squares[-1]) - np.log(squares[100])) / 299)
+    assert float(order_rate(A, order)) == pytest.approx(slope, rel=0.02)
+
+
+def test_uniform_draws_are_independent_and_uniform_not_permutations():
+    (drawn,) = uniform(5, 20_000, 1, 7, "cpu")
+    counts = np.bincount(drawn.numpy().ravel(), minlength=5) / drawn.numel()
+    assert np.abs(counts - 0.2).max() < 0.01
+    same = (drawn[:, 0] == drawn[:, 1]).double().mean()
+    assert float(same) == pytest.approx(0.2, abs=0.015)
+
+
+def test_searches_are_independent_and_stay_among_the_matrices_asked_for():
+    sigma = np.array([0.2, 0.6])
+    found = climb(4, sigma, np.random.default_rng(0), starts=20, rounds=5, proposals=4, seeds=3)
+    assert len(np.unique(found.best[..., 0])) == 6
+    assert np.allclose(np.diagonal(found.matrices, axis1=-2, axis2=-1), 1)
+    assert np.allclose(np.linalg.eigvalsh(found.matrices)[..., 0], sigma[:, None])
+    again = rates(torch.tensor(found.matrices.reshape(-1, 4, 4)), rpcd_moments).reshape(2, 3)
+    assert np.allclose(again, found.best[..., -1])
+
+
+def test_slopes_of_exact_expectations_are_the_exact_rates(results):
+    exact = dataclasses.replace(results.trajectories, mean=results.trajectories.exact)
+    assert np.allclose(np.log(exact.slopes()[:2]) / np.log(exact.rates[:2]), 1, atol=0.03)

@@ -14,6 +14,15 @@ def rcd_rate(n: int, sigma: np.ndarray) -> np.ndarray:
     return 1 - theta / n
 
 
+def rcd_block_rate(n: int, k: int, sigma: np.ndarray) -> np.ndarray:
+    """Rate of RCD for an *epoch* on ``A_{k, sigma} + I_{n-k}``: ``(1 - theta_k / n)^n``.
+
+    The block's own coordinates are drawn k times in n, and ``theta_k = k (1 - rho)`` is that of the block alone.
+    """
+    theta = k * (1 - rcd_rate(k, sigma))
+    return (1 - theta / n) ** n
+
+
 def rpcd_matrix(n: int, sigma: np.ndarray) -> np.ndarray:
     """RPCD's second-moment map on ``span{I, J}``, ``J = 1 1^T``, for ``A_sigma``: its matrix, ``(..., 2, 2)``.
 
@@ -46,6 +55,11 @@ def rpcd_rate(n: int, sigma: np.ndarray) -> np.ndarray:
     half = (M[..., 0, 0] + M[..., 1, 1]) / 2
     # The map keeps the positive semidefinite cone, so its larger eigenvalue is real and non-negative.
     return half + np.sqrt(np.maximum(((M[..., 0, 0] - M[..., 1, 1]) / 2) ** 2 + M[..., 0, 1] * M[..., 1, 0], 0))
+
+
+def worth(n: int, sigma: np.ndarray) -> np.ndarray:
+    """How many epochs of RCD one epoch of RPCD is worth on ``A_sigma``: the ratio of the logarithms of their rates."""
+    return np.log(rpcd_rate(n, sigma)) / (n * np.log(rcd_rate(n, sigma)))
 
 
 def bound(n: int, sigma: np.ndarray) -> np.ndarray:

@@ -220,3 +220,18 @@ def perron_radius(M: torch.Tensor, squarings: int = 16) -> torch.Tensor:
 def rates(A: torch.Tensor, moments: Moments) -> np.ndarray:
     """Mean-square contraction rates of matrices ``(m, n, n)``: per update for RCD, per epoch for RPCD."""
     return spectral_radius(operator(A, moments))
+
+
+def order_rate(A: torch.Tensor, order: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Mean-square rates for each epoch of fixed orders ``(..., n)`` on matrices ``(..., n, n)``: ``rho(T)^2``."""
+    return map_radius(epoch_map(A, order)) ** 2
+
+
+def cyclic_rate(A: torch.Tensor) -> np.ndarray:
+    """The same of the order 1, …, n."""
+    return order_rate(A, np.arange(A.shape[-1]))
+
+
+def perron_rates(A: torch.Tensor, at_once: int = 2**14) -> np.ndarray:
+    """RPCD's rates of very many small matrices ``(m, n, n)``: ``(m,)``."""
+    return np.concatenate([perron_radius(operator(some, rpcd_moments)).cpu().numpy() for some in A.split(at_once)])

@@ -19,6 +19,8 @@ PAPER = Paper(
     arxiv="2505.23152",
 )
 
+MOST_NUMBERS = 10**8  # that one array of an experiment may hold
+
 Dimension = Annotated[int, pydantic.Field(ge=2, le=10_000)]
 Eigenvalue = Annotated[float, pydantic.Field(ge=1e-4, le=0.999)]
 
@@ -62,6 +64,18 @@ class Parameters(parameters.Parameters):
     typical_n: int = parameter("dimension at which typical runs are followed", quick=10, paper=25, ge=5, le=200)
     typical_epochs: int = parameter("epochs that typical runs are averaged over", quick=100, paper=400, ge=10, le=10**4)
     typical_trials: int = parameter("runs followed for each σ", quick=400, paper=2000, ge=10, le=10**5)
+
+    @pydantic.model_validator(mode="after")
+    def _affordable(self) -> "Parameters":
+        for name, numbers in (
+            ("mc_trials", self.mc_trials * self.mc_n),
+            ("typical_trials", 7 * self.typical_trials * self.typical_n),
+            ("search_starts", self.search_starts * self.search_seeds * len(self.search_sigmas) * 36),
+        ):
+            if numbers > MOST_NUMBERS:
+                most = getattr(self, name) * MOST_NUMBERS // numbers
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: at most {most} at these sizes (memory)")
+        return self
 
     @property
     def dimensions(self) -> list[int]:

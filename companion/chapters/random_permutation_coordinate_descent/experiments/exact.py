@@ -1,4 +1,4 @@
-"""Experiments in closed form or by exact operators: the class, its bounds and limits, random and real matrices."""
+"""In closed form or by exact operators: the class, its bounds and limits, random and real matrices."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -11,57 +11,50 @@ from companion.chapters.random_permutation_coordinate_descent.certificate import
 from companion.chapters.random_permutation_coordinate_descent.closed_forms import (
     bound,
     class_maximum,
+    rcd_block_rate,
     rcd_limit,
     rcd_rate,
     rpcd_limit,
     rpcd_rate,
+    worth,
 )
+from companion.chapters.random_permutation_coordinate_descent.gram import gram_matrices
 from companion.chapters.random_permutation_coordinate_descent.operators import (
-    epoch_map,
+    cyclic_rate,
     equicorrelation,
     map_radius,
     operator,
-    perron_radius,
+    order_rate,
+    perron_rates,
     rates,
     rcd_moments,
     rpcd_moments,
     rpcd_moments_by_enumeration,
     simplex,
-    unit_diagonal,
     with_least_eigenvalue,
 )
-from companion.chapters.random_permutation_coordinate_descent.settings import Parameters
-from companion.data import load_dataset
-
-
-def cyclic_rate(A: torch.Tensor) -> np.ndarray:
-    """Mean-square rates for each epoch of the fixed order 1, …, n on matrices ``(..., n, n)``: ``rho(T)^2``."""
-    return map_radius(epoch_map(A, np.arange(A.shape[-1]))) ** 2
-
+from companion.chapters.random_permutation_coordinate_descent.parameters import Parameters
+from companion.results import experiment
 
 # --- the class ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Rates on the class over sigma, one row for each dimension.
+    """Rates on the class over sigma, one row for each dimension."""
 
-    Attributes
-    ----------
-    dimensions : ``(N,)``
-    sigma : ``(S,)``
-    rpcd, rcd, bound, cyclic : rates for each epoch, ``(N, S)``
-    points : values of sigma at which the operators were computed, ``(P,)``
-    rpcd_points, rcd_points : rates from the operators, ``(N, P)``, NaN where the dimension is too large
-    """
-
+    #: ``(N,)``
     dimensions: np.ndarray
+    #: ``(S,)``
     sigma: np.ndarray
+    #: rpcd, rcd, bound, cyclic: rates for each epoch, ``(N, S)``
     rpcd: np.ndarray
     rcd: np.ndarray
     bound: np.ndarray
     cyclic: np.ndarray
+    #: values of sigma at which the operators were computed, ``(P,)``
     points: np.ndarray
+    #: rpcd_points, rcd_points: rates from the operators, ``(N, P)``, NaN where the dimension is too large
     rpcd_points: np.ndarray
     rcd_points: np.ndarray
 
@@ -70,6 +63,7 @@ class Curves:
 _SIGMA = np.union1d(np.geomspace(1e-3, 0.5, 60), np.linspace(0.5, 0.98, 49))
 
 
+@experiment
 def curves(params: Parameters) -> Curves:
     """The three rates and the fixed order's for a small, a middle and a large dimension."""
     dimensions, sigma = np.array([3, 6, 100]), _SIGMA[_SIGMA <= 0.95]
@@ -93,37 +87,34 @@ def curves(params: Parameters) -> Curves:
 
 @dataclass(frozen=True)
 class Grid:
-    """Exact rates on the class, blocks included: one entry for each ``A_{k, sigma} + I_{n-k}``.
+    """Exact rates on the class, blocks included: one entry for each ``A_{k, sigma} + I_{n-k}``."""
 
-    Attributes
-    ----------
-    n, k, sigma : dimension, block size and least eigenvalue of each instance, ``(m,)``
-    rpcd, rcd, bound : rates for each epoch, ``(m,)``
-    cyclic : of the fixed order on the instances of at most 100 dimensions, NaN elsewhere, ``(m,)``
-    """
-
+    #: n, k, sigma: dimension, block size and least eigenvalue of each instance, ``(m,)``
     n: np.ndarray
     k: np.ndarray
     sigma: np.ndarray
+    #: rpcd, rcd, bound: rates for each epoch, ``(m,)``
     rpcd: np.ndarray
     rcd: np.ndarray
     bound: np.ndarray
+    #: of the fixed order on the instances of at most 100 dimensions, NaN elsewhere, ``(m,)``
     cyclic: np.ndarray
 
 
+@experiment
 def grid(params: Parameters) -> Grid:
     """All pairs ``k <= n`` of the listed dimensions with all listed sigma."""
     sigma = params.sigmas
     rows = []
     for k in params.dimensions:
-        per_epoch, theta = rpcd_rate(k, sigma), k * (1 - rcd_rate(k, sigma))
+        per_epoch = rpcd_rate(k, sigma)
         fixed = np.full(len(sigma), np.nan)
         if k <= 100:  # an eigenvalue problem of size k, the only one here that is not in closed form
             fixed = cyclic_rate(torch.stack([equicorrelation(k, s) for s in sigma]))
         for n in params.dimensions:
             if n >= k:
-                # the block's own coordinates are drawn k times in n: theta does not depend on n
-                one = [np.full(len(sigma), n), np.full(len(sigma), k), sigma, per_epoch, (1 - theta / n) ** n]
+                uniform = rcd_block_rate(n, k, sigma)
+                one = [np.full(len(sigma), n), np.full(len(sigma), k), sigma, per_epoch, uniform]
                 rows.append(np.stack([*one, bound(n, sigma), fixed]))
     n, k, sigma, rpcd, rcd, limit, fixed = np.concatenate(rows, axis=1)
     return Grid(n.astype(int), k.astype(int), sigma, rpcd, rcd, limit, fixed)
@@ -138,82 +129,88 @@ class Speedup:
     ratio: np.ndarray
 
 
+@experiment
 def speedup(params: Parameters) -> Speedup:
     """The ratio of log-rates over dimension and sigma."""
     n = np.unique(np.geomspace(2, 1000, 60).round().astype(int))
     sigma = _SIGMA
-    ratio = np.stack([np.log(rpcd_rate(k, sigma)) / (k * np.log(rcd_rate(k, sigma))) for k in n])
+    ratio = np.stack([worth(int(k), sigma) for k in n])
     return Speedup(n, sigma, ratio)
+
+
+INSTANCES = ("whole", "block")
+BLOCK = 20  # coordinates of the block whose rates stay what they are however many others there are
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The class at a large dimension, and at a small sigma, beside the limits.
+    """The class at a large dimension, and at a small sigma, beside the limits; and a block of fixed size there."""
 
-    Attributes
-    ----------
-    n : the large dimension
-    sigma : ``(S,)``
-    rpcd, rcd : rates for each epoch at that dimension, ``(S,)``
-    rpcd_limit, rcd_limit : for n to infinity, ``(S,)``
-    dimensions : ``(N,)``; ratio : ratio of log-rates there at ``sigma = 1e-5``
-    """
-
+    #: the large dimension
     n: int
+    #: ``(S,)``
     sigma: np.ndarray
+    #: rpcd, rcd: rates for each epoch at that dimension, for INSTANCES, ``(2, S)``
     rpcd: np.ndarray
     rcd: np.ndarray
+    #: rpcd_limit, rcd_limit: for n to infinity, ``(S,)``
     rpcd_limit: np.ndarray
     rcd_limit: np.ndarray
+    #: ``(N,)``
     dimensions: np.ndarray
+    #: ratio of log-rates there at ``sigma = 1e-5``, for INSTANCES, ``(2, N)``; the block there has two coordinates
     ratio: np.ndarray
 
 
+@experiment
 def limits(params: Parameters) -> Limits:
     """Rates at ``limit_n`` and the ratio of log-rates for sigma near zero."""
-    sigma, n, small = params.sigmas, params.limit_n, 1e-5
-    ratio = [float(np.log(rpcd_rate(k, small)) / (k * np.log(rcd_rate(k, small)))) for k in params.dimensions]
+    sigma, n, small, dimensions = params.sigmas, params.limit_n, 1e-5, params.dimensions
+    block = np.log(rpcd_rate(2, small))
     return Limits(
         n=n,
         sigma=sigma,
-        rpcd=rpcd_rate(n, sigma),
-        rcd=rcd_rate(n, sigma) ** n,
+        rpcd=np.stack([rpcd_rate(n, sigma), rpcd_rate(BLOCK, sigma)]),
+        rcd=np.stack([rcd_rate(n, sigma) ** n, rcd_block_rate(n, BLOCK, sigma)]),
         rpcd_limit=rpcd_limit(sigma),
         rcd_limit=rcd_limit(sigma),
-        dimensions=np.array(params.dimensions),
-        ratio=np.array(ratio),
+        dimensions=np.array(dimensions),
+        ratio=np.array(
+            [
+                [float(worth(k, small)) for k in dimensions],
+                [float(block / np.log(rcd_block_rate(k, 2, small))) for k in dimensions],
+            ]
+        ),
     )
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """The closed forms against all n! orders one by one.
+    """The closed forms against all n! orders one by one."""
 
-    Attributes
-    ----------
-    n, sigma : of each instance, ``(m,)``
-    rpcd, rcd : rates from the closed forms
-    enumerated, shifts : RPCD's rate from all orders, and from the n cyclic shifts of one order alone
-    dynamic : RPCD's rate from the dynamic program; rcd_operator : RCD's from its operator
-    random_gap : largest distance between dynamic program and enumeration on random matrices
-    averaged, member : rates of the average of two relabelled members of the class with n = 3, and of one of them
-    averaged_least : least eigenvalue of that average
-    """
-
+    #: n, sigma: of each instance, ``(m,)``
     n: np.ndarray
     sigma: np.ndarray
+    #: rpcd, rcd: rates from the closed forms
     rpcd: np.ndarray
     rcd: np.ndarray
+    #: enumerated, shifts: RPCD's rate from all orders, and from the n cyclic shifts of one order alone
     enumerated: np.ndarray
     shifts: np.ndarray
+    #: RPCD's rate from the dynamic program
     dynamic: np.ndarray
+    #: RCD's from its operator
     rcd_operator: np.ndarray
+    #: largest distance between dynamic program and enumeration on random matrices
     random_gap: float
+    #: averaged, member: rates of the average of two relabelled members of the class with n = 3, and of one of them
     averaged: float
     member: float
+    #: least eigenvalue of that average
     averaged_least: float
 
 
+@experiment
 def reduction(params: Parameters) -> Reduction:
     """Enumeration, dynamic programming and closed forms on the class for n up to 5, and on random matrices."""
     rng, rows, gaps = params.rng(1), [], []
@@ -245,20 +242,19 @@ def reduction(params: Parameters) -> Reduction:
 
 @dataclass(frozen=True)
 class Certificates:
-    """Dimensions in which the bound is proved for every sigma, and the same with too large an exponent.
+    """Dimensions in which the bound is proved for every sigma, and the same with too large an exponent."""
 
-    Attributes
-    ----------
-    n : ``(N,)``
-    proved : exponent ``2 n``; sharper : ``2 n + 1``; too_sharp : ``2 n + 3``, which is false near sigma = 0
-    """
-
+    #: dimensions, ``(N,)``
     n: np.ndarray
+    #: whether it is proved with the exponent ``2 n``, ``(N,)``
     proved: np.ndarray
+    #: with ``2 n + 1``
     sharper: np.ndarray
+    #: with ``2 n + 3``, which is false near sigma = 0
     too_sharp: np.ndarray
 
 
+@experiment
 def certificates(params: Parameters) -> Certificates:
     """Exact arithmetic for every dimension up to ``certified_n``."""
     n = np.arange(2, params.certified_n + 1)
@@ -282,6 +278,7 @@ class Blocks:
         return self.k[self.rate.argmax(1)]
 
 
+@experiment
 def blocks(params: Parameters) -> Blocks:
     """Rates of all block sizes up to ``block_n``."""
     sigma, k = np.array([0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99]), np.arange(2, params.block_n + 1)
@@ -293,25 +290,23 @@ def blocks(params: Parameters) -> Blocks:
 
 @dataclass(frozen=True)
 class RandomMatrices:
-    """Random unit-diagonal matrices of all ranks of ``(A - sigma I) / (1 - sigma)``, and their exact rates.
+    """Random unit-diagonal matrices of all ranks of ``(A - sigma I) / (1 - sigma)``, and their exact rates."""
 
-    Attributes
-    ----------
-    n, rank, sigma : of each matrix, ``(m,)``
-    raw : least eigenvalue of the same quadratic after its variables were rescaled at random, ``(m,)``
-    rcd : for each update; rpcd, cyclic, bound : for each epoch
-    """
-
+    #: n, rank, sigma: of each matrix, ``(m,)``
     n: np.ndarray
     rank: np.ndarray
     sigma: np.ndarray
+    #: least eigenvalue of the same quadratic after its variables were rescaled at random, ``(m,)``
     raw: np.ndarray
+    #: RCD's rate for each update, ``(m,)``
     rcd: np.ndarray
+    #: rpcd, cyclic, bound: for each epoch, ``(m,)``
     rpcd: np.ndarray
     cyclic: np.ndarray
     bound: np.ndarray
 
 
+@experiment
 def random_matrices(params: Parameters) -> RandomMatrices:
     """``random_count`` matrices for each dimension; rank one is the class itself, up to signs."""
     rng, rows = params.rng(2), []
@@ -331,47 +326,23 @@ def random_matrices(params: Parameters) -> RandomMatrices:
 
 @dataclass(frozen=True)
 class RealData:
-    """Gram matrices of real features, scaled to unit diagonal.
+    """Gram matrices of real features, scaled to unit diagonal."""
 
-    Attributes
-    ----------
-    names : ``(m,)``; n : features
-    sigma : least eigenvalue, ``(m,)``
-    rcd, rpcd, bound : rates for each epoch, ``(m,)``
-    once : rate of each of many random orders, kept for all epochs, ``(m, orders)``
-    natural : rate of the order of the columns, ``(m,)``
-    """
-
+    #: ``(m,)``
     names: tuple[str, ...]
+    #: features
     n: int
+    #: least eigenvalue, ``(m,)``
     sigma: np.ndarray
+    #: rcd, rpcd, bound: rates for each epoch, ``(m,)``
     rcd: np.ndarray
     rpcd: np.ndarray
     bound: np.ndarray
+    #: rate of each of many random orders, kept for all epochs, ``(m, orders)``
     once: np.ndarray
-    natural: np.ndarray
 
 
-RIDGE = 0.1
-DATA = ("diabetes", "wine", "breast_cancer")
-
-
-def gram_matrices(features: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Unit-diagonal Gram matrices of three data sets, centred or not, without and with a ridge: names, matrices."""
-    names, matrices = [], []
-    for name in DATA:
-        data = load_dataset(name, normalize="none", dtype="float64")
-        X = np.vstack([data.x_train, data.x_test])[:, :features]
-        for centred in (True, False):
-            Z = X - X.mean(0) if centred else X
-            correlation = unit_diagonal(Z.T @ Z)
-            for ridge in (0.0, RIDGE):
-                matrices.append(unit_diagonal(correlation + ridge * np.eye(features)))
-                label = name.replace("_", " ") + (", centred" if centred else ", not centred")
-                names.append(label + (", ridge" if ridge else ""))
-    return tuple(names), np.stack(matrices)
-
-
+@experiment
 def real_data(params: Parameters) -> RealData:
     """RCD, RPCD and 200 fixed random orders on least squares with real features."""
     names, matrices = gram_matrices(params.features)
@@ -385,8 +356,7 @@ def real_data(params: Parameters) -> RealData:
         rcd=rates(A, rcd_moments) ** n,
         rpcd=rates(A, rpcd_moments),
         bound=bound(n, sigma),
-        once=map_radius(epoch_map(A[:, None], kept)) ** 2,
-        natural=cyclic_rate(A),
+        once=order_rate(A[:, None], kept),
     )
 
 
@@ -395,24 +365,21 @@ def real_data(params: Parameters) -> RealData:
 
 @dataclass(frozen=True)
 class Torus:
-    """RPCD's rate on all 3 x 3 matrices of a given sigma.
+    """RPCD's rate on all 3 x 3 matrices of a given sigma."""
 
-    Attributes
-    ----------
-    angle : of the second and third unit vector against the first, radians, ``(P,)``
-    sigma : ``(S,)``
-    rate : ``(S, P, P)``
-    maximum : of the class, ``(S,)``
-    simplex : rate of the other permutation-invariant matrix, ``(S,)``
-    """
-
+    #: of the second and third unit vector against the first, radians, ``(P,)``
     angle: np.ndarray
+    #: ``(S,)``
     sigma: np.ndarray
+    #: ``(S, P, P)``
     rate: np.ndarray
+    #: of the class, ``(S,)``
     maximum: np.ndarray
+    #: rate of the other permutation-invariant matrix, ``(S,)``
     simplex: np.ndarray
 
 
+@experiment
 def torus(params: Parameters) -> Torus:
     """Unit-diagonal 3 x 3 matrices are ``sigma I + (1 - sigma) V V^T`` with three unit vectors in the plane."""
     angle, sigma = np.linspace(0, 2 * np.pi, params.torus_points), np.array(params.search_sigmas)
@@ -424,8 +391,3 @@ def torus(params: Parameters) -> Torus:
         rate[k] = perron_rates(A).reshape(a.shape)
     ends = torch.stack([simplex(3, float(s)) for s in sigma])
     return Torus(angle, sigma, rate, class_maximum(3, sigma), rates(ends, rpcd_moments))
-
-
-def perron_rates(A: torch.Tensor, at_once: int = 2**14) -> np.ndarray:
-    """RPCD's rates of very many small matrices ``(m, n, n)``: ``(m,)``."""
-    return np.concatenate([perron_radius(operator(some, rpcd_moments)).cpu().numpy() for some in A.split(at_once)])

@@ -1,6 +1,5 @@
 """Simulated runs: trajectories with their exact expectation, and the rate of a typical run."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,63 +14,33 @@ from companion.chapters.random_permutation_coordinate_descent.closed_forms impor
     rpcd_matrix,
     rpcd_rate,
 )
-from companion.chapters.random_permutation_coordinate_descent.exact import cyclic_rate
-from companion.chapters.random_permutation_coordinate_descent.operators import epoch_map, equicorrelation
-from companion.chapters.random_permutation_coordinate_descent.settings import Parameters
+from companion.chapters.random_permutation_coordinate_descent.descent import coordinate_descent, uniform
+from companion.chapters.random_permutation_coordinate_descent.operators import cyclic_rate, epoch_map, equicorrelation
+from companion.chapters.random_permutation_coordinate_descent.parameters import Parameters
+from companion.results import experiment
 
 FIRST = 4  # epochs before a slope is measured: fast directions die out
 
 
-def uniform(n: int, runs: int, epochs: int, seed: int, device: str) -> Iterator[torch.Tensor]:
-    """RCD's coordinates, drawn uniformly and independently: for each epoch ``(runs, n)``."""
-    generator = torch.Generator(device).manual_seed(seed)
-    for _ in range(epochs):
-        yield torch.randint(n, (runs, n), generator=generator, device=device)
-
-
-def coordinate_descent(A: torch.Tensor, x: torch.Tensor, passes: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Exact coordinate minimization of ``x^T A x / 2``, all runs at once.
-
-    Parameters
-    ----------
-    A : unit diagonal, ``(..., n, n)``
-    x : starts, ``(..., runs, n)``; changed in place
-    passes : for each epoch the coordinates of every run, ``(runs, n)``
-
-    Yields
-    ------
-    The iterates after each epoch; scaling them in place rescales the run.
-    """
-    for coordinates in passes:
-        for i in coordinates.T:
-            gradient = (A[..., i, :] * x).sum(-1, keepdim=True)
-            x.scatter_add_(-1, i[:, None].expand(*gradient.shape), -gradient)
-        yield x
-
-
 @dataclass(frozen=True)
 class Trajectories:
-    """``E||x_K||^2`` for K = 0, 1, … from an isotropic random start of expected length one.
+    """``E||x_K||^2`` for K = 0, 1, … from an isotropic random start of expected length one."""
 
-    Attributes
-    ----------
-    n, sigma : of the instance
-    names : methods, ``("RCD", "RPCD", "CCD")``
-    mean : mean over the runs, ``(methods, K + 1)``
-    exact : the expectation, ``(methods, K + 1)``
-    low, high : deciles of the runs, ``(methods, K + 1)``
-    rates : exact rates for each epoch, ``(methods,)``
-    bound : what separates RCD from RPCD
-    """
-
+    #: n, sigma: of the instance
     n: int
     sigma: float
+    #: methods, ``("RCD", "RPCD", "CCD")``
     names: tuple[str, ...]
+    #: mean over the runs, ``(methods, K + 1)``
     mean: np.ndarray
+    #: the expectation, ``(methods, K + 1)``
     exact: np.ndarray
+    #: low, high: deciles of the runs, ``(methods, K + 1)``
     low: np.ndarray
     high: np.ndarray
+    #: exact rates for each epoch, ``(methods,)``
     rates: np.ndarray
+    #: what separates RCD from RPCD
     bound: float
 
     def slopes(self) -> np.ndarray:
@@ -81,6 +50,7 @@ class Trajectories:
         return np.exp(np.polyfit(epochs, logs.T, 1)[0])
 
 
+@experiment
 def trajectories(params: Parameters) -> Trajectories:
     """Runs of RCD, RPCD and the cyclic order on ``A_sigma``."""
     n, sigma, epochs, runs, device = (
@@ -125,26 +95,25 @@ def trajectories(params: Parameters) -> Trajectories:
 
 @dataclass(frozen=True)
 class Typical:
-    """Rates of a typical run, ``exp(2 lim log||x_K|| / K)``, beside the mean-square rates; all for each epoch.
+    """Rates of a typical run, ``exp(2 lim log||x_K|| / K)``, beside the mean-square rates; all for each epoch."""
 
-    Attributes
-    ----------
-    n : dimension; sigma : ``(S,)``
-    rcd, rpcd : typical rates, ``(S,)``; rcd_error, rpcd_error : standard errors of their logarithms
-    rcd_square, rpcd_square, cyclic : mean-square rates, ``(S,)``; for the fixed order the two kinds coincide
-    """
-
+    #: dimension
     n: int
+    #: least eigenvalues, ``(S,)``
     sigma: np.ndarray
+    #: rcd, rpcd: typical rates, ``(S,)``
     rcd: np.ndarray
     rpcd: np.ndarray
+    #: rcd_error, rpcd_error: standard errors of their logarithms, ``(S,)``
     rcd_error: np.ndarray
     rpcd_error: np.ndarray
+    #: rcd_square, rpcd_square, cyclic: mean-square rates, ``(S,)``; for the fixed order the two kinds coincide
     rcd_square: np.ndarray
     rpcd_square: np.ndarray
     cyclic: np.ndarray
 
 
+@experiment
 def typical(params: Parameters) -> Typical:
     """Long runs on the class, rescaled to length one after each epoch; all sigma see the same coordinates."""
     n, runs, device = params.typical_n, params.typical_trials, params.device
