@@ -23,7 +23,7 @@ README = """\
 
 The lab `{slug}.ipynb` and the code behind it, from the book "{book}".
 
-Needs Python 3.11 or newer. In this folder:
+Needs Python 3.11 to 3.13. In this folder:
 
 ```
 python3 -m venv .venv && .venv/bin/pip install -r requirements.lock
@@ -40,15 +40,11 @@ work in the notebook itself, open `{slug}.ipynb` from this folder in Jupyter wit
 def first_steps(chapter: Chapter, repository: str) -> str:
     """The commands from nothing to a verdict: from the archive, or from a clone where the repository has an address."""
     if repository:
-        folder = repository.rstrip("/").removesuffix(".git").rsplit("/", 1)[-1]
-        return (
-            f"git clone {repository} && cd {folder}\nmake setup\n.venv/bin/python -m companion.cli run {chapter.slug}"
-        )
-    return (
-        f"unzip {chapter.slug}.zip && cd {chapter.slug}\n"
-        "python3 -m venv .venv && .venv/bin/pip install -r requirements.lock\n"
-        f".venv/bin/python -m companion.cli run {chapter.slug}"
-    )
+        get = f"git clone {repository} && cd {repository.rstrip('/').removesuffix('.git').rsplit('/', 1)[-1]}"
+    else:
+        get = f"unzip {chapter.slug}.zip && cd {chapter.slug}"
+    install = "python3 -m venv .venv && .venv/bin/pip install -r requirements.lock"
+    return f"{get}\n{install}\n.venv/bin/python -m companion.cli run {chapter.slug}"
 
 
 def archive_files(chapter: Chapter, title: str, book: str) -> dict[str, bytes]:
@@ -82,13 +78,16 @@ def _unexecuted(chapter: Chapter) -> bytes:
 
 
 def _code(chapter: Chapter) -> Iterable[Path]:
-    """The chapter's package, the core that runs it, and what these import, with the data files beside these modules."""
+    """The chapter's package, the core that runs it, what these import; a packaged data set where its name occurs."""
     root = chapter.root
     home = root / "companion" / "chapters" / module_name(chapter.slug)
     own = home.rglob("*.py") if home.is_dir() else [home.with_suffix(".py")]
+    own = [*own, chapter.source]
     starts = [*(root / "companion").glob("*.py"), *own]
-    behind = {file for start in [chapter.source, *starts] for file in library_files(start, root)}
-    return sorted({*starts, *behind})
+    behind = {file for start in starts for file in library_files(start, root)}
+    said = "".join(file.read_text("utf-8") for file in own)
+    unused = {file for file in behind if file.suffix == ".npz" and file.stem.replace("_", "-") not in said}
+    return sorted({*starts, *behind} - unused)
 
 
 def make_archive(files: dict[str, bytes], folder: str) -> bytes:
@@ -111,5 +110,5 @@ def write_archives(app: Sphinx, error: Exception | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     records = records_of(app)
     for chapter in records.chapters:
-        files = archive_files(chapter, records.titles[chapter.slug], app.config.project or "the book")
+        files = archive_files(chapter, records.titles[chapter.slug], app.config.html_title)
         (folder / f"{chapter.slug}.zip").write_bytes(make_archive(files, chapter.slug))
