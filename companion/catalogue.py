@@ -157,7 +157,7 @@ def find_root() -> Path:
 
 def read_toc(root: Path) -> dict[str, list[str]]:
     """Caption of each part to the documents under it, sections included, as the table of contents gives them."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8-sig"))
     return {part["caption"]: _documents(part["chapters"]) for part in toc.get("parts", [])}
 
 
@@ -177,10 +177,14 @@ def chapters(root: Path | None = None) -> list[Chapter]:
 
 
 def drafts(root: Path | None = None) -> list[Chapter]:
-    """Chapters that have a lab but no place in the table of contents yet."""
+    """Chapters that have a lab and a package but no place in the table of contents yet.
+
+    A file among the labs that has no package is somebody's scratch paper.
+    """
     root = root or find_root()
     finished = {chapter.slug for chapter in chapters(root)}
-    labs = sorted((root / "notebooks").glob("*.py"))
+    packages = root / "companion" / "chapters"
+    labs = (lab for lab in sorted((root / "notebooks").glob("*.py")) if (packages / module_name(lab.stem)).is_dir())
     return [Chapter(lab.stem, None, root) for lab in labs if lab.stem not in finished]
 
 

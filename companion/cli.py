@@ -100,7 +100,9 @@ def _ending(error: BaseException) -> tuple[int, str]:
     if isinstance(error, ProgramError):
         return 4, str(error)
     if isinstance(error, SyntaxError) and error.filename:
-        return 4, f"{Path(error.filename).name}, line {error.lineno}: {error.msg}"
+        place = Path(error.filename)
+        code = 3 if place.parent.name == "notebooks" else 4
+        return code, f"{place.name}, line {error.lineno}: {error.msg}"
     return 4, f"the program failed: {type(error).__name__}: {error} (--traceback shows where)"
 
 

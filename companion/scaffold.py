@@ -1,5 +1,7 @@
 """Start a new chapter from templates, so that its first test run fails for the right reasons."""
 
+import importlib.util
+import keyword
 import re
 import runpy
 from importlib.resources import files
@@ -7,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from companion.catalogue import PARTS, find, module_name
-from companion.execution import InputError, write_atomically
+from companion.execution import InputError, ensure_writable, write_atomically
 
 LAB = "lab.py.txt"
 
@@ -38,12 +40,15 @@ def create(slug: str, part: str | None, root: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If the name is not lower-case words joined by hyphens, is taken, or the part does not exist.
+        If the name is not lower-case words joined by hyphens, is taken or would hide a module, if the part does not
+        exist, or if nothing can be written.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
         raise InputError(
             f"slug: got {slug!r}, allowed: lower-case words joined by hyphens, e.g. weight-decay-stability"
         )
+    if _means_something_else(module_name(slug)):
+        raise InputError(f"slug: got {slug!r}, which is a word or a module of Python's, allowed: another name")
     if part is not None and part not in PARTS:
         raise InputError(f"part: got {part!r}, allowed: {', '.join(PARTS)}")
     names = {"slug": slug, "module": module_name(slug)}
@@ -52,14 +57,20 @@ def create(slug: str, part: str | None, root: Path) -> list[Path]:
     if taken or _exists(slug, root):
         where = ", ".join(str(path.relative_to(root)) for path in taken)
         raise InputError(f"slug: got {slug!r}, which exists ({where}), allowed: a new name")
+    for path in targets.values():
+        ensure_writable(path.parent)
     names |= {"title": slug.replace("-", " ").capitalize()}
     for template, path in targets.items():
         if template == LAB:
             names["cell"] = _parameters_cell(targets["parameters.py.txt"])
         text = files("companion").joinpath("templates", template).read_text("utf-8")
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, Template(text).substitute(names))
     return list(targets.values())
+
+
+def _means_something_else(name: str) -> bool:
+    """Whether a package of this name could not be imported, or the lab's file would hide a module from its kernel."""
+    return keyword.iskeyword(name) or importlib.util.find_spec(name) is not None
 
 
 def _parameters_cell(path: Path) -> str:

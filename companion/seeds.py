@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from companion.catalogue import Chapter, chapters
 from companion.claims import Verdicts
-from companion.execution import InputError, write_atomically
+from companion.execution import InputError, ensure_writable, write_atomically
 from companion.ledger import SEEDS, code_stamp
 
 
@@ -34,6 +34,7 @@ def record(chapter: Chapter, seeds: str, found: Sequence[Verdicts]) -> None:
         entries = None
     if not isinstance(entries, dict):
         raise InputError(f"{SEEDS}: cannot be read, allowed: what `companion check --record` writes")
+    ensure_writable(path.parent)
     entries[chapter.slug] = {"stamp": code_stamp(chapter), "seeds": seeds} | _counts(found)
     order = {known.slug: k for k, known in enumerate(chapters(chapter.root))}
     ordered = sorted(entries, key=lambda slug: (order.get(slug, len(order)), slug))

@@ -226,6 +226,13 @@ def test_a_run_carries_its_provenance(tiny_book):
     assert origin["revision"].startswith("unknown (not a git repository")
 
 
+def test_an_injected_cell_ends_like_the_others(tiny_book):
+    """Without an empty line, which linters complain about."""
+    assert tiny_book.companion("run", "demo-chapter", "-p", "samples=50", "--out", "o").returncode == 0
+    (path,) = (tiny_book.root / "o").iterdir()
+    assert [cell.source for cell in execution.read_notebook(path).cells if cell.source.endswith("\n")] == []
+
+
 def test_what_the_kernel_does_not_report_is_unknown(tiny_book):
     """Versions are those of the process that ran the cells: without its report they are not made up."""
     silence = "import os\n\nos.remove(os.environ.pop('COMPANION_REPORT'))\n"
