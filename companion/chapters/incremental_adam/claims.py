@@ -398,32 +398,35 @@ C6b = Claim(
 )
 
 
-def informative(result: Memory) -> int:
-    """The place of the least momentum at which the bound is positive for every dataset."""
-    positive = (result.bound > 0).all(-1)
-    if not positive[:-1].any():
-        raise Undecided("the bound is negative for every momentum below the largest: N or d is too large")
-    return int(positive.argmax())
+LONGEST = 0.99  # momentum whose memory the chapter's steps are small against
 
 
-def bound(results: Results, momentum: str) -> dict[str, Any]:
-    """Smallest distance of Signum's margin above the bound, and the smallest bound."""
+def informative(result: Memory) -> np.ndarray:
+    """The momenta, up to LONGEST, at which the bound is positive for every dataset."""
+    which = (result.bound > 0).all(-1) & (result.beta <= LONGEST)
+    if not which.any():
+        raise Undecided(f"the bound is negative for every momentum up to {LONGEST}: N or d is too large")
+    return which
+
+
+def bound(results: Results, momenta: str) -> dict[str, Any]:
+    """Smallest distance of Signum's margin above the bound over datasets and momenta, and the bound's range."""
     result = results.memory
-    which = {"least": informative(result), "largest": len(result.beta) - 1}[momentum]
+    which = informative(result) if momenta == "moderate" else result.beta == result.beta[-1]
     slack = result.rinf[0, which] - result.bound[which]
-    return {"slack": slack.min(), "bound": result.bound[which].min(), "beta": result.beta[which]}
+    return {"slack": slack.min(), "bounds": result.bound[which].min(-1), "beta": result.beta[which]}
 
 
 C6c = Claim(
     id="C6c",
     says="With one sample a step Signum's ℓ∞ margin is at least γ − ε(β)R.",
-    criterion="slack >= 0 and bound > 0",
-    reason="at the least β with a positive bound; slack = smallest difference of normalized margin and bound over "
-    "the Gaussian datasets",
+    criterion="slack >= 0 and min(bounds) > 0",
+    reason="for every β up to 0.99 with a positive bound; slack = smallest difference of normalized margin and bound "
+    "over the Gaussian datasets; bounds = the least of them for each β",
     measure=bound,
-    on="least",
+    on="moderate",
     control=Control(
-        "β = 0.999 at the same step, whose memory is too long for it: the limits in the wrong order", on="largest"
+        "β = 0.999 at the same step, whose memory is too long for it: the limits in the wrong order", on="longest"
     ),
     stance="added",
     figure="memory",

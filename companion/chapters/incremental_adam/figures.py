@@ -193,8 +193,8 @@ def fixed_point(found: FixedPoints) -> Figure:
 
 @plotting.figure(
     alt="Distance of the epoch map's end from AdamProxy's fixed point over one minus beta2 on log axes: a straight "
-    "line of slope two on the dashed line computed from fixed points alone; the distance to the 2-norm direction levels "
-    "off."
+    "line of slope two on the dashed line computed from fixed points alone; the distance to the 2-norm direction "
+    "levels off."
 )
 def sweep(result: Sweep) -> Figure:
     """Distance of the epoch map's end from AdamProxy's fixed point over ``1 - beta2``."""

@@ -97,7 +97,8 @@ def iterate_map(
 # --- the limit direction ------------------------------------------------------------------------------------------
 
 
-SETTLED = 1e-8  # residual from which on a point is taken for a fixed point
+SETTLED = 1e-6  # residual from which on a point is taken for a fixed point
+UNDAMPED = 250  # applications after which each is averaged with the last
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,12 @@ def fixed_point(
     batch_size: int = 1,
     start: np.ndarray | None = None,
     tol: float = 1e-12,
-    most: int = 1000,
+    most: int = 2000,
 ) -> FixedPoint:
     """Iterate ``c <- T(c)`` from equal weights, or from ``start``, until it moves by less than ``tol``.
 
     ``betas=None`` is the map of AdamProxy, the limit of ``beta2`` to one; else that of cyclic Adam at
-    ``(beta1, beta2)``. If the iterates have not settled after a quarter of ``most``, each is averaged with the last.
+    ``(beta1, beta2)``. If the iterates have not settled after ``UNDAMPED`` of them, each is averaged with the last.
     Where they do not settle at all, or the map has no value, the answer is NaN.
     """
     N = len(X)
@@ -166,7 +167,7 @@ def fixed_point(
             residual = np.inf
             break
         residual = float(np.abs(image - c).max())
-        c = image if iteration <= most // 4 else (image + c) / 2
+        c = image if iteration <= UNDAMPED else (image + c) / 2
         if residual < tol:
             break
     if not residual < SETTLED:
