@@ -22,73 +22,37 @@
 #
 # with $r_p=1$ exactly at a max-margin direction. Labels are absorbed into the samples $x_i$.
 
-# %% tags=["parameters"]
-profile = "quick"  # "quick" or "paper"
-device = "auto"  # "auto", "cpu" or "cuda"
-seed = 0
-datasets = None  # datasets of each kind; None keeps the profile's value
-N = None  # samples
-d = None  # dimensions, at least N
-beta1 = None  # Adam's rate of the first moment, at most beta2
-beta2 = None  # Adam's rate of the second moment
-eta0 = None  # first step of Adam and SGD
-t0 = None  # steps before the step size falls
-decay = None  # exponent of the step size's decay
-epochs = None  # epochs with one sample a step
-steps = None  # steps with larger batches
-batch_sizes = None  # divisors of N
-beta_signum = None  # Signum's momentum
-eta_signum = None  # Signum's first step
-beta2_grid = None  # values of beta2 at which the epoch map is iterated
-epsilons = None  # Adam's stability constants
-deltas = None  # offsets of the shifted diagonal
-map_sizes = None  # sample counts of the map over N and beta2
-images = None  # digits of each of two classes
+# %% tags=["parameters", "hide-input"]
+profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
+device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
+seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
+datasets = None  # datasets of each kind, all run at once: an integer from 1 to 1000
+N = None  # samples N: an integer from 2 to 80
+d = None  # dimensions d, at least N: an integer from 2 to 400
+beta1 = None  # Adam's rate β₁ of the first moment, at most β₂: a number from 0 to 0.999
+beta2 = None  # Adam's rate β₂ of the second moment: a number from 0.1 to 0.9999
+eta0 = None  # first step η₀ of Adam and SGD: a number of at most 0.1 above 0
+t0 = None  # steps t₀ before the step size falls: a number from 1 to 1e+06
+decay = None  # exponent of the step size's decay: a number from 0 to 1
+epochs = None  # epochs of the runs with one sample a step: an integer from 10 to 100000
+steps = None  # steps of the runs with larger batches: an integer from 10 to 10000000
+batch_sizes = None  # batch sizes, divisors of N; 1 and N come with them: a list of 1 to 12, each an integer from 1 to 80
+beta_signum = None  # Signum's momentum β: a number from 0 to 0.9999
+eta_signum = None  # Signum's first step: a number of at most 0.1 above 0
+beta2_grid = None  # values of β₂ in the epoch map's runs: a list of 2 to 20, each a number from 0.1 to 0.9999
+epsilons = None  # Adam's stability constants ε: a list of 1 to 8, each a number of at most 0.1 above 0
+deltas = None  # offsets δ of the shifted diagonal: a list of 1 to 8, each a number above 0 and below 1
+map_sizes = None  # sample counts of the map over N and β₂: a list of 1 to 8, each an integer from 2 to 160
+images = None  # digits of each of two classes: an integer from 1 to 40
 
 # %%
 import inspect
 
 from companion import plotting
-from companion.chapters import incremental_adam as chapter
-from companion.chapters.incremental_adam import limits, theory
-from companion.chapters.incremental_adam.incremental import incremental
+from companion.chapters.incremental_adam import Parameters, Results, experiments, figures, incremental, theory, verify
 
-params = chapter.Parameters.resolve(
-    profile=profile,
-    device=device,
-    seed=seed,
-    datasets=datasets,
-    N=N,
-    d=d,
-    beta1=beta1,
-    beta2=beta2,
-    eta0=eta0,
-    t0=t0,
-    decay=decay,
-    epochs=epochs,
-    steps=steps,
-    batch_sizes=batch_sizes,
-    beta_signum=beta_signum,
-    eta_signum=eta_signum,
-    beta2_grid=beta2_grid,
-    epsilons=epsilons,
-    deltas=deltas,
-    map_sizes=map_sizes,
-    images=images,
-)
+params = Parameters.of(globals())
 params
-
-# %% [markdown]
-# ## The engine
-#
-# A sample of margin $z$ has a gradient of size $e^{-z}$; Adam squares it, and double precision ends near $z=350$. But
-# without $\epsilon$ Adam does not change if all gradients are multiplied by one constant, and neither does Signum. So
-# the moments are kept in units of $e^{-\mathrm{ref}}$, with ref the least margin at the start of the epoch, and are
-# rescaled when it moves. That is exact. All datasets and settings of a comparison run in one loop.
-
-# %%
-source = inspect.getsource(incremental)
-print(source[source.index("    for epoch in range") :])
 
 # %% [markdown]
 # ## Same rule, same data, another limit
@@ -97,18 +61,20 @@ print(source[source.index("    for epoch in range") :])
 # independent Gaussian entries, and *scaled Rademacher* data, random signs times one scale for each sample.
 
 # %%
-runs = chapter.runs(params)
-plotting.show(
-    chapter.figure_margins(runs),
-    alt="Normalized margins over the steps for two kinds of data. Full-batch Adam's infinity-norm margin rises to one "
-    "while its 2-norm margin stays low; with one sample a step the infinity-norm margin stays low and the 2-norm margin "
-    "rises, to one on scaled Rademacher data and to just below one on Gaussian data.",
-    name="margins",
-)
+runs = experiments.runs(params)
+found = experiments.fixed_points(params)
+plotting.show(figures.glance(runs, found), name="glance")
+
+# %% [markdown]
+# What to see: for Adam the batch size is a knob that turns the bias from a dual fixed point, explained below, to
+# $\ell_\infty$. On scaled Rademacher data one sample a step ends where SGD ends.
+
+# %%
+plotting.show(figures.margins(runs), name="margins")
 
 # %% [markdown]
 # What to see: on scaled Rademacher data the two batch sizes go to two different max-margin classifiers. On Gaussian data
-# one sample a step comes close to $\ell_2$ and stops short of it. The shortfall is real, and explained below.
+# one sample a step comes close to $\ell_2$ and stops short of it. The shortfall is real.
 
 # %%
 print("last normalized margins, mean over the datasets   Gaussian        scaled Rademacher")
@@ -121,6 +87,18 @@ for name, curve in rows:
     print(f"{name:26s} {shown}")
 
 # %% [markdown]
+# ## The engine
+#
+# A sample of margin $z$ has a gradient of size $e^{-z}$; Adam squares it, and double precision ends near $z=350$. But
+# without $\epsilon$ Adam does not change if all gradients are multiplied by one constant, and neither does Signum. So
+# the moments are kept in units of $e^{-\mathrm{ref}}$, with ref the least margin at the start of the epoch, and are
+# rescaled when it moves. That is exact. All datasets and settings of a comparison run in one loop.
+
+# %%
+source = inspect.getsource(incremental.incremental)
+print(source[source.index("    def epoch(w") : source.index("    def inputs")])
+
+# %% [markdown]
 # ## What epsilon does
 #
 # All of this is about $\epsilon=0$. Frameworks add $\epsilon=10^{-8}$ to the denominator, and on separable data the
@@ -128,14 +106,8 @@ for name, curve in rows:
 # gradient descent with momentum. The engine runs this case too, without underflow.
 
 # %%
-epsilon = chapter.epsilon(params)
-plotting.show(
-    chapter.figure_epsilon(epsilon),
-    alt="Normalized margins of full-batch Adam over the steps. Without epsilon the infinity-norm margin rises to the "
-    "end; with every positive epsilon it turns and falls soon after a dot that marks where gradients are below epsilon, "
-    "while the 2-norm margin rises.",
-    name="epsilon",
-)
+epsilon = experiments.epsilon(params)
+plotting.show(figures.epsilon(epsilon), name="epsilon")
 
 # %% [markdown]
 # What to see: the dots mark where the gradient's largest entry has fallen below $\epsilon$. From there on the curves part
@@ -152,13 +124,12 @@ plotting.show(
 
 # %%
 print(inspect.getsource(theory.epoch_map))
-epoch_map = chapter.epoch_map(params)
-plotting.show(
-    chapter.figure_epoch_map(epoch_map),
-    alt="Relative error over an epoch against the step size on log axes. The epoch map's error falls in proportion to the "
-    "step size, along the dashed line; the sign of the full gradient keeps an error of more than a half.",
-    name="epoch-map",
-)
+epoch_map = experiments.epoch_map(params)
+plotting.show(figures.epoch_map(epoch_map), name="epoch-map")
+
+# %% [markdown]
+# What to see: the map's error falls with the step size, at the end in proportion to it. The sign of the full gradient,
+# which is full-batch Adam's step, is off by more than a half, however small the steps are.
 
 # %% [markdown]
 # ## The dual fixed point
@@ -171,14 +142,12 @@ plotting.show(
 
 # %%
 print(inspect.getsource(theory.dual_map))
-found = chapter.fixed_points(params)
-plotting.show(
-    chapter.figure_fixed_point(found),
-    alt="Left: weights of the samples at one fixed point, unequal, around a dashed line at equal weights. Right: distances "
-    "of incremental Adam's last direction from three candidates for four pairs of rates; its own fixed point is closest "
-    "by far for all, AdamProxy's only for beta2 near one, the 2-norm direction for none.",
-    name="fixed-point",
-)
+plotting.show(figures.fixed_point(found), name="fixed-point")
+
+# %% [markdown]
+# What to see: the same argument works without $\beta_2\to1$. The epoch map is $\sum_jc_jS_j(c)x_j$ with a diagonal matrix
+# $S_j$ for each sample, and the support vector machine becomes a linear complementarity problem. Its fixed point predicts
+# the limit for every pair of rates, also where AdamProxy's is far off.
 
 # %%
 print("(beta1, beta2)    mean 1 - cos to its own fixed point    to AdamProxy's    to the 2-norm direction")
@@ -186,11 +155,6 @@ for pair, own, limit, l2 in zip(found.betas, found.own, found.limit, found.l2, s
     print(f"{pair!s:17s} {own.mean():20.1e} {limit.mean():28.1e} {l2.mean():20.1e}")
 print("applications of the dual map until it moves by less than 1e-12:", found.iterations.tolist())
 print("largest difference between six starts:", f"{found.spread.max():.0e}")
-
-# %% [markdown]
-# What to see: the same argument works without $\beta_2\to1$. The epoch map is $\sum_jc_jS_j(c)x_j$ with a diagonal matrix
-# $S_j$ for each sample, and the support vector machine becomes a linear complementarity problem. Its fixed point predicts
-# the limit for every pair of rates, also where AdamProxy's is far off.
 
 # %%
 print(inspect.getsource(theory.dual_map_at))
@@ -200,8 +164,8 @@ print(inspect.getsource(theory.dual_map_at))
 # samples $x_1=(2,4,2,6)$ and $x_2=(6,3,2,2)$ there are three, two of which attract.
 
 # %%
-for start, weights in zip(limits.TWO_STARTS, found.two_c, strict=True):
-    print(f"weights {start} lead the dual map to [{weights[0]:.4f} {weights[1]:.4f}]")
+for name, weights in zip(("(0.5, 0.5)", "(0.9, 0.1)"), found.two_c, strict=True):
+    print(f"weights {name} lead the dual map to [{weights[0]:.4f} {weights[1]:.4f}]")
 print(
     "1 - cos of incremental Adam from these starts to their own fixed points:", [f"{x:.0e}" for x in found.starts_own]
 )
@@ -218,28 +182,23 @@ print(f"1 - cos of its two ends: {found.starts_apart:.1e}; of two ends on Gaussi
 # quadratic in an angle. To keep the step size out of it we iterate the epoch map itself, without momentum.
 
 # %%
-sweep = chapter.sweep(params)
-plotting.show(
-    chapter.figure_sweep(sweep),
-    alt="Distance of the epoch map's end from AdamProxy's fixed point over one minus beta2 on log axes: a straight line of "
-    "slope two on the dashed line computed from fixed points alone; the distance to the 2-norm direction levels off.",
-    name="sweep",
-)
+sweep = experiments.sweep(params)
+plotting.show(figures.sweep(sweep), name="sweep")
 
 # %% [markdown]
+# What to see: a line of slope two, on the dashed line that is computed from fixed points alone. The distance from the
+# $\ell_2$ direction levels off: that is not where the limit goes.
+#
 # Since fixed points need no training, a whole map of them costs a second. How large may $N$ be? What enters is an
 # average over the other samples of their lags, and its fluctuation over the steps, not the lag itself, turns the
 # direction. It grows like $\sqrt N$.
 
 # %%
-scaling = chapter.scaling(params)
-plotting.show(
-    chapter.figure_scaling(scaling),
-    alt="Left: colour map of the distance between the limit direction and AdamProxy's over the number of samples and one "
-    "minus beta2. Right: all values fall within a factor of about two of one dashed line when drawn over the square "
-    "root of N times one minus beta2.",
-    name="scaling",
-)
+scaling = experiments.scaling(params)
+plotting.show(figures.scaling(scaling), name="scaling")
+
+# %% [markdown]
+# What to see: drawn over $\sqrt N(1-\beta_2)$ the values of all $N$ lie near one line, which is not fitted.
 
 # %% [markdown]
 # ## Batch sizes
@@ -248,26 +207,11 @@ plotting.show(
 # predicts every batch size below $N$.
 
 # %%
-plotting.show(
-    chapter.figure_batches(runs, found),
-    alt="Normalized margins over the batch size. Adam's infinity-norm margin rises with the batch size along the dashed "
-    "prediction of the fixed points, its 2-norm margin falls; Signum's and SGD's curves are flat.",
-    name="batches",
-)
-
-# %%
-plotting.show(
-    chapter.figure_glance(runs, found),
-    alt="Paths of four algorithms in the plane of the two normalized margins. On Gaussian data full-batch Adam and Signum "
-    "end at the infinity-norm corner, SGD at the 2-norm corner, Adam with one sample a step at a dual fixed point, and "
-    "larger batches between along the dashed line of fixed points. On scaled Rademacher data Adam with one sample a step "
-    "ends with SGD at the 2-norm corner.",
-    name="glance",
-)
+plotting.show(figures.batches(runs, found), name="batches")
 
 # %% [markdown]
-# What to see: for Adam the batch size is a knob that turns the bias from the fixed point to $\ell_\infty$. Signum ends in
-# the same corner whatever the batch size, SGD in the other.
+# What to see: Adam follows the dashed prediction from one limit to another as batches grow. Signum ends in the same
+# corner whatever the batch size, SGD in the other.
 
 # %% [markdown]
 # ## Datasets that decide
@@ -278,13 +222,12 @@ plotting.show(
 # small entries, and the condition is gone.
 
 # %%
-reductions = chapter.reductions(params)
-plotting.show(
-    chapter.figure_reductions(reductions),
-    alt="Entries of three directions on the shifted diagonal. Left: fixed point and incremental Adam have four equal "
-    "entries, the 2-norm direction falls off. Right, with flipped signs: all three fall off alike.",
-    name="reductions",
-)
+reductions = experiments.reductions(params)
+plotting.show(figures.reductions(reductions), name="reductions")
+
+# %% [markdown]
+# What to see: left, incremental Adam has four nearly equal entries, as its fixed point has, and the $\ell_2$ direction is
+# another. Right, all three agree.
 
 # %% [markdown]
 # ## Signum's memory
@@ -293,14 +236,12 @@ plotting.show(
 # $1-\beta$, or the weights run past before the momentum turns. The theorem takes $\eta\to0$ first, then $\beta\to1$.
 
 # %%
-memory = chapter.memory(params)
-plotting.show(
-    chapter.figure_memory(memory),
-    alt="Signum's normalized infinity-norm margin with one sample a step over one minus beta. For small steps it rises to "
-    "nearly one and drops at the longest memory; for larger steps it drops sooner. The dashed lower bound rises from "
-    "below zero and is crossed only where steps are too large for the memory.",
-    name="memory",
-)
+memory = experiments.memory(params)
+plotting.show(figures.memory(memory), name="memory")
+
+# %% [markdown]
+# What to see: with small steps the margin rises with the memory and stays above the dashed bound, until the memory is too
+# long for the steps. Larger steps fall earlier.
 
 # %%
 print("beta       " + "  ".join(f"{beta:6g}" for beta in memory.beta))
@@ -309,29 +250,36 @@ for eta, rinf in zip(memory.eta, memory.rinf.mean(-1), strict=True):
 print("bound      " + "  ".join(f"{value:6.2f}" for value in memory.bound.mean(-1)))
 
 # %% [markdown]
+# On Gaussian data the bound is far below. It is nearly attained on two samples whose entries all but cancel, made for a
+# momentum: every step moves the cancelling coordinates back.
+
+# %%
+attained = experiments.attained(params)
+for row, name in enumerate(("the momentum it is made for", "a fifth of the forgetting")):
+    for beta, rinf, bound in zip(attained.beta[row], attained.rinf[row], attained.bound[row], strict=True):
+        print(f"{name:28s} beta {beta:.2f}   rinf {rinf:.3f}   bound {bound:.3f}")
+
+# %% [markdown]
 # ## Images
 #
 # Pairs of scanned digits, standardized so that no entry is zero, the two classes in turn.
 
 # %%
-images = chapter.images(params)
-plotting.show(
-    chapter.figure_images(images),
-    alt="Distances on three pairs of digits: incremental Adam is closest to its dual fixed point by two orders of "
-    "magnitude, farther from the 2-norm direction, farthest from an infinity-norm direction; full-batch Adam is far from "
-    "the fixed point.",
-    name="images",
-)
+digits = experiments.images(params)
+plotting.show(figures.images(digits), name="images")
 
 # %% [markdown]
 # What to see: nothing here is Gaussian or structured, only some samples are support vectors, and the direction is
 # predicted from the data without training.
 
+# %%
+print("share of unseen digits classified rightly, one sample a step:", [f"{share:.3f}" for share in digits.accuracy[0]])
+
 # %% [markdown]
 # ## Verdicts
 
 # %%
-results = chapter.Results(
+results = Results(
     runs=runs,
     epsilon=epsilon,
     epoch_map=epoch_map,
@@ -340,9 +288,10 @@ results = chapter.Results(
     scaling=scaling,
     reductions=reductions,
     memory=memory,
-    images=images,
+    attained=attained,
+    images=digits,
 )
-verdicts = chapter.verify(params, results)
+verdicts = verify(params, results)
 verdicts
 
 # %%
