@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 # Infinity-norm SAM (rho > 0) and gradient flow (rho = 0)
 
@@ -60,7 +60,23 @@ def linf_limit(alpha: np.ndarray, mu: np.ndarray, rho: float, depth: int) -> np.
     return np.where((alpha > rho).any(-1), speed.argmax(-1), -1)
 
 
-# 2-norm SAM at depth 2--
+# A linear model
+
+
+def sam_margins(start: float, mu: np.ndarray, shift: float, lr: float, steps: int) -> np.ndarray:
+    """Margins ``<w, mu>`` of a linear model along discrete SAM on one example, ``(steps,)``.
+
+    The perturbed margin is ``<w, mu> - shift`` with ``shift = rho ||mu||_q`` (``q`` dual to SAM's norm), so the shifted
+    margin obeys the recurrence of gradient descent: ``m <- m + lr ||mu||_2^2 / (1 + exp(m))``.
+    """
+    margins, m = [], start - shift
+    for _ in range(steps):
+        m += lr * float(mu @ mu) * float(expit(-m))
+        margins.append(m + shift)
+    return np.array(margins)
+
+
+# 2-norm SAM at depth 2
 
 
 def log_beta(s: np.ndarray, A: np.ndarray, alpha: np.ndarray, mu: np.ndarray, rho: float) -> np.ndarray:
@@ -82,6 +98,11 @@ def initial_vertex(alpha: np.ndarray, mu: np.ndarray, rho: float) -> np.ndarray:
 def nearest(values: np.ndarray, mu: np.ndarray) -> np.ndarray:
     """Index of the entry of ``mu`` nearest to each value."""
     return np.abs(np.asarray(values)[..., None] - mu).argmin(-1)
+
+
+def minor_lead(mu: np.ndarray, rho: float, A: np.ndarray) -> np.ndarray:
+    """How much larger ``log(beta_1 / beta_d)`` is than under gradient flow at the same rescaled time; ``(...)``."""
+    return 2 * rho * (mu[-1] ** 2 - mu[0] ** 2) * np.asarray(A)
 
 
 def gd_like_scale(mu: np.ndarray) -> float:

@@ -1,14 +1,14 @@
-"""The paper, the chapter's parameters, and the algorithm for whole batches of networks."""
+"""The paper, the chapter's parameters and its streams of random numbers."""
 
 import itertools
-from dataclasses import dataclass
+import math
 from typing import Annotated
 
+import numpy as np
 import pydantic
 import torch
 
 from companion import parameters
-from companion.models.diagonal import diagonal_gradient
 from companion.paper import Paper
 from companion.parameters import parameter
 
@@ -25,14 +25,17 @@ PAPER = Paper(
 Positive = Annotated[float, pydantic.Field(gt=0, le=10)]
 Fraction = Annotated[float, pydantic.Field(gt=0, le=1)]
 Pair = Annotated[list[Annotated[int, pydantic.Field(ge=0, le=9)]], pydantic.Field(min_length=2, max_length=2)]
-TINY = 1e-300
+
+MOST_NUMBERS = 125_000_000  # a gigabyte in double precision
+MOST_SECONDS = 3600.0
+SWEEP_RECORDS = 400  # at most, of the runs on other problems
 
 
 class Parameters(parameters.Parameters):
     """Parameters of the chapter."""
 
     mu: list[Positive] = parameter(
-        "the example μ of the amplification runs, strictly increasing",
+        "example μ of the amplification runs, strictly increasing",
         quick=[1.0, 2.0, 3.0, 4.0],
         min_length=2,
         max_length=64,
@@ -50,7 +53,7 @@ class Parameters(parameters.Parameters):
     record_every: int = parameter("steps between records of the amplification runs", quick=25, ge=1, le=1000)
     random_problems: int = parameter("random problems for the vertex rule", quick=12, paper=100, ge=1, le=1000)
     dimensions: list[Annotated[int, pydantic.Field(ge=2, le=64)]] = parameter(
-        "dimensions d of the sweep, μ evenly spaced on [1, 4]",
+        "dimensions of the sweep, μ evenly spaced on [1, 4]",
         quick=[2, 16],
         paper=[2, 4, 16, 64],
         min_length=1,
@@ -68,7 +71,7 @@ class Parameters(parameters.Parameters):
         "loss-normalized steps at depth 2 on several examples", quick=8000, paper=20_000, ge=100, le=30_000
     )
     mu_gates: list[Positive] = parameter(
-        "the example μ of the gate runs, strictly increasing", quick=[1.0, 2.0, 3.0], min_length=2, max_length=6
+        "example μ of the gate runs, strictly increasing", quick=[1.0, 2.0, 3.0], min_length=2, max_length=6
     )
     rho_linf: float = parameter("radius ρ of ℓ∞-SAM in the gate runs", quick=0.5, ge=0.05, le=1)
     digit_pairs: list[Pair] = parameter(
@@ -104,43 +107,48 @@ class Parameters(parameters.Parameters):
             raise ValueError(f"record_every: got {self.record_every}, allowed: at most steps = {self.steps}")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _fits_a_machine(self):
+        d, scales = len(self.mu), self.grid + len(self.scales)
+        kept = 5 * scales * (d + 3)  # numbers in a record of the amplification runs
+        if self.steps // self.record_every * kept > MOST_NUMBERS:
+            least = math.ceil(self.steps * kept / MOST_NUMBERS)
+            raise ValueError(
+                f"record_every: got {self.record_every}, allowed: at least {least} for steps = {self.steps}, "
+                f"grid = {self.grid} and mu of {d} entries (a gigabyte of records)"
+            )
+        problems, wide = len(self.dimensions) * len(self.radii), max(self.dimensions)
+        if SWEEP_RECORDS * problems * self.grid * (wide + 3) > MOST_NUMBERS:
+            most = MOST_NUMBERS // (SWEEP_RECORDS * problems * (wide + 3))
+            raise ValueError(
+                f"grid: got {self.grid}, allowed: at most {most} for {problems} problems of the sweep in up to "
+                f"{wide} dimensions (a gigabyte of records)"
+            )
+        rows = 10 * scales * d + problems * self.grid * wide + 6 * 7 * self.random_problems
+        if self.steps * (1e-4 + 2.5e-8 * rows) > MOST_SECONDS:
+            most = int(MOST_SECONDS / (1e-4 + 2.5e-8 * rows))
+            raise ValueError(
+                f"steps: got {self.steps}, allowed: at most {most} for grid = {self.grid}, mu of {d} entries and this "
+                "sweep (an hour on one core)"
+            )
+        runs = 3 * len(self.vertex_fractions) * len(self.digit_pairs)
+        if 2 * self.steps_digits * runs > MOST_NUMBERS:
+            raise ValueError(
+                f"steps_digits: got {self.steps_digits}, allowed: at most {MOST_NUMBERS // (2 * runs)} for {runs} "
+                "runs (a gigabyte of records)"
+            )
+        return self
 
-@dataclass(frozen=True)
-class Radii:
-    """Radius of each run's perturbation, ``(R, 1, 1)``; one of the three is non-zero, none for gradient descent."""
 
-    l2: torch.Tensor
-    linf: torch.Tensor
-    none: torch.Tensor
-
-    @classmethod
-    def of(cls, norms: list[str], radii: list[float], device: str = "cpu") -> "Radii":
-        """One run per entry; the norm is ``"l2"``, ``"linf"``, ``"none"`` or, for gradient descent, ``"gd"``."""
-        rows = {
-            name: [r if norm == name else 0.0 for norm, r in zip(norms, radii, strict=True)]
-            for name in ("l2", "linf", "none")
-        }
-        return cls(
-            **{name: torch.tensor(row, dtype=torch.float64, device=device)[:, None, None] for name, row in rows.items()}
-        )
+# Independent streams of random numbers, by what they draw.
+STREAMS = {"depth one": 1, "several examples": 4, "random problems": 5, "plane": 6}
 
 
-def joint_norm(gradient: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm over all layers together: ``(..., L, d)`` to ``(..., 1, 1)``."""
-    return (gradient * gradient).sum((-2, -1), keepdim=True).sqrt_()
+def random_stream(params: Parameters, draws: str) -> np.random.Generator:
+    """The generator of one experiment, named in ``STREAMS``."""
+    return np.random.default_rng([params.seed, STREAMS[draws]])
 
 
-def perturbation(gradient: torch.Tensor, norm: torch.Tensor, radii: Radii) -> torch.Tensor:
-    """SAM's ascent step ``eps`` from the gradient ``(..., R, L, d)``; zero where the gradient is zero."""
-    return gradient * (radii.l2 / norm.clamp_min(TINY) + radii.none) + radii.linf * gradient.sign()
-
-
-def sam_gradient(
-    w: torch.Tensor, z: torch.Tensor, radii: Radii, count: torch.Tensor | None = None, *, normalized: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradient and slopes ``-l'`` at the perturbed weights, for a batch of networks that may differ in their norm.
-
-    ``normalized`` divides by the slopes' mean, which is the change of clock to rescaled time.
-    """
-    gradient, _ = diagonal_gradient(w, z, count, normalized=normalized)
-    return diagonal_gradient(w + perturbation(gradient, joint_norm(gradient), radii), z, count, normalized=normalized)
+def initial_weights(params: Parameters) -> torch.Generator:
+    """The generator of the networks' initial weights."""
+    return torch.Generator().manual_seed(params.seed)
