@@ -1,10 +1,14 @@
-"""Find a Chromium for the browser tests, or install one: Debian's package, else the one that Playwright brings."""
+"""What the browser tests need: a Chromium (Debian's package, else Playwright's) and axe-core (npm, pinned)."""
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -31,13 +35,31 @@ def install_browser() -> None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"], check=False)
 
 
+def find_axe() -> Path | None:
+    """The accessibility audit that ``package.json`` names, if it is installed and is the file that was pinned."""
+    pinned = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["sha256"]["axe-core/axe.min.js"]
+    path = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+    return path if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == pinned else None
+
+
+def install_axe() -> None:
+    """Let npm fetch it, without running anything that it brings."""
+    if npm := shutil.which("npm"):
+        quiet = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
+        subprocess.run([npm, "install", *quiet], cwd=ROOT, check=False)
+
+
 def main() -> int:
-    """Say where the browser is; with ``--install``, install one first if there is none."""
-    if find_browser() is None and "--install" in sys.argv[1:]:
-        install_browser()
-    found = find_browser()
-    print(f"browser: {found}" if found else "browser: none found; the browser tests will be skipped")
-    return 1 if found is None and os.environ.get("CI") == "true" else 0
+    """Say what there is; with ``--install``, install first what is missing."""
+    if "--install" in sys.argv[1:]:
+        if find_browser() is None:
+            install_browser()
+        if find_axe() is None:
+            install_axe()
+    browser, axe = find_browser(), find_axe()
+    print(f"browser: {browser}" if browser else "browser: none found; the browser tests will be skipped")
+    print("axe-core: found" if axe else "axe-core: not found (npm brings it); the accessibility audit will be skipped")
+    return 1 if (browser is None or axe is None) and os.environ.get("CI") == "true" else 0
 
 
 if __name__ == "__main__":

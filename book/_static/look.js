@@ -91,6 +91,9 @@
   function start() {
     mark();
     addEventListener("resize", markSoon);
+    matchMedia("print").addEventListener("change", markSoon);
+    const article = document.querySelector("article");
+    if (article) new ResizeObserver(markSoon).observe(article);
     addEventListener("load", markSoon);
     document.addEventListener("toggle", markSoon, true);
     const typeset = () => window.MathJax?.startup?.promise?.then(markSoon);

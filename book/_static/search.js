@@ -5,24 +5,27 @@
   const GREEK = { α: "alpha", β: "beta", γ: "gamma", δ: "delta", ε: "epsilon", ζ: "zeta", η: "eta", θ: "theta", κ: "kappa", λ: "lambda", μ: "mu", ν: "nu", ξ: "xi", π: "pi", ρ: "rho", σ: "sigma", τ: "tau", φ: "phi", χ: "chi", ψ: "psi", ω: "omega" };
   const KIND = { chapter: ["Chapter", 1], lab: ["Lab", 0.45], record: ["Record", 0.4], part: ["Part", 0.5], about: ["The book", 0.3] };
 
-  /* Words as they are compared: lower case, without accents, Greek letters by name, hyphens as spaces. */
+  /* Words as they are compared: lower case, without accents, Greek letters by name, hyphens as spaces, a space at
+     either end, so that whole words and beginnings of words are plain substrings. */
   function words(text) {
-    return text
+    const plain = text
       .normalize("NFKD")
       .replace(/[\u0300-\u036f]/g, "")
       .toLowerCase()
       .replace(/[α-ω]/g, (letter) => ` ${GREEK[letter] || letter} `)
       .replace(/[^\p{L}\p{N}∞∇]+/gu, " ")
       .trim();
+    return ` ${plain} `;
   }
 
-  const hits = (text, word) => ` ${text} `.split(` ${word} `).length - 1;
-  const starts = (text, word) => (word.length > 2 && ` ${text}`.includes(` ${word}`) ? 1 : 0);
+  const has = (text, word) => text.includes(` ${word} `);
+  const starts = (text, word) => word.length > 2 && text.includes(` ${word}`);
+  const count = (text, word) => text.split(` ${word} `).length - 1;
 
   /* How well a text fits a query: whole words count, beginnings of words count less. */
   function fit(text, query) {
     let score = 0;
-    for (const word of query) score += hits(text, word) ? 1 : starts(text, word) * 0.5;
+    for (const word of query) score += has(text, word) ? 1 : starts(text, word) ? 0.5 : 0;
     return score / query.length;
   }
 
@@ -37,13 +40,13 @@
 
   function rank(page, query, phrase) {
     const all = [page.heads, page.paper, ...page.terms, ...page.sections.flatMap((s) => [s.head, s.body])];
-    for (const word of query) if (!all.some((text) => hits(text, word) || starts(text, word))) return null;
+    for (const word of query) if (!all.some((text) => has(text, word) || starts(text, word))) return null;
     let score = 14 * fit(page.heads, query) + 8 * fit(page.paper, query);
-    if (page.terms.some((term) => term === phrase)) score += 14;
-    else if (page.terms.some((term) => hits(term, phrase))) score += 7;
+    if (page.terms.some((term) => term === ` ${phrase} `)) score += 14;
+    else if (page.terms.some((term) => has(term, phrase))) score += 7;
     const found = page.sections.map((section) => {
       let value = 4 * fit(section.head, query) + 2 * fit(section.body, query);
-      value += Math.min(6, query.length > 1 ? 3 * hits(section.body, phrase) : 1.5 * hits(section.body, phrase));
+      value += Math.min(6, (query.length > 1 ? 3 : 1.5) * count(section.body, phrase));
       return { section, value };
     });
     found.sort((a, b) => b.value - a.value);
@@ -58,7 +61,7 @@
     const pieces = text.split(/(\s+)/);
     const fits = pieces.map((piece) => {
       const own = words(piece);
-      return own !== "" && query.some((word) => hits(own, word) || starts(own, word));
+      return query.some((word) => has(own, word) || starts(own, word));
     });
     const near = (k) => fits.slice(k, k + 8).filter(Boolean).length;
     let first = Math.max(0, fits.indexOf(true));
@@ -79,17 +82,17 @@
 
   function show(text) {
     const list = document.getElementById("search-results");
-    const count = document.getElementById("search-count");
+    const said = document.getElementById("search-count");
     list.replaceChildren();
-    const phrase = words(text);
+    const phrase = words(text).trim();
     if (!phrase) {
-      count.textContent = "";
+      said.textContent = "";
       return;
     }
     const query = [...new Set(phrase.split(" "))];
     const results = BOOK.map((page) => rank(page, query, phrase)).filter(Boolean);
     results.sort((a, b) => b.score - a.score);
-    count.textContent = results.length === 1 ? "One page" : results.length ? `${results.length} pages` : `Nothing about “${text.trim()}”`;
+    said.textContent = results.length === 1 ? "One page" : results.length ? `${results.length} pages` : `Nothing about “${text.trim()}”`;
     for (const { page, found } of results.slice(0, 30)) {
       const item = document.createElement("li");
       const kind = document.createElement("span");

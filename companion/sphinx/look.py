@@ -54,6 +54,8 @@ def describe_page(app: Sphinx, pagename: str, templatename: str, context: dict[s
     """Title, description and card for those who find or share a page; its icon."""
     known = app.env.titles.get(pagename)
     title = tidy(text_of(known)) if known else context.get("title") or app.config.project
+    # Without the chapter's number, which the page itself shows.
+    context["title"] = html.escape(title)
     tags = {"og:title": title, "og:site_name": app.config.html_title or app.config.project, "og:type": "article"}
     named = {"twitter:card": "summary"}
     if doctree is not None and (text := describe(doctree)):
