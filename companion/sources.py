@@ -7,6 +7,7 @@ import ast
 import codecs
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 BINARY = (".npz",)
@@ -31,12 +32,18 @@ def library_files(source: Path, root: Path) -> list[Path]:
     return sorted(found | data)
 
 
+@lru_cache(maxsize=1024)
+def _import_statements(text: str, name: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """The imports of a module; read once for as long as its text is the same, since most modules are behind many."""
+    return tuple(node for node in ast.walk(ast.parse(text, name)) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def _imports(path: Path, root: Path) -> Iterable[str]:
     package = path.relative_to(root).parent.parts if path.suffix == ".py" and path.is_relative_to(root) else ()
-    for node in ast.walk(ast.parse(path.read_text("utf-8-sig"), str(path))):
+    for node in _import_statements(path.read_text("utf-8-sig"), str(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (parent, node.module) if part)
             yield module
@@ -62,10 +69,10 @@ def imported_modules(path: Path, root: Path) -> list[tuple[str, Path]]:
     """
     package = path.relative_to(root).parent.parts if path.is_relative_to(root) else ()
     named = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8-sig"), str(path))):
+    for node in _import_statements(path.read_text("utf-8-sig"), str(path)):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (parent, node.module) if part)
             for alias in node.names:

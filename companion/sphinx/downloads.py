@@ -82,12 +82,14 @@ def _code(chapter: Chapter) -> Iterable[Path]:
     root = chapter.root
     home = root / "companion" / "chapters" / module_name(chapter.slug)
     own = home.rglob("*.py") if home.is_dir() else [home.with_suffix(".py")]
-    own = [*own, chapter.source]
-    starts = [*(root / "companion").glob("*.py"), *own]
-    behind = {file for start in starts for file in library_files(start, root)}
+    own = {*own, chapter.source}
+    core = {*(root / "companion").glob("*.py")}
+    # The command imports the core, all but what is started as a program of its own.
+    starts = [chapter.source, *(root / "companion" / name for name in ("cli.py", "kernel.py"))]
+    behind = {file for start in starts if start.is_file() for file in library_files(start, root)}
     said = "".join(file.read_text("utf-8") for file in own)
     unused = {file for file in behind if file.suffix == ".npz" and file.stem.replace("_", "-") not in said}
-    return sorted({*starts, *behind} - unused)
+    return sorted((own | core | behind) - unused)
 
 
 def make_archive(files: dict[str, bytes], folder: str) -> bytes:
