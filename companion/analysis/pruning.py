@@ -64,13 +64,18 @@ class TrainingDynamics:
             seen = self.target_prob[start : start + window].astype(np.float32)
             yield seen.mean(0), seen.std(0, ddof=1)
 
-    def dual(self, window: int = 10, epochs: int | None = None, power: float = 1.0) -> np.ndarray:
-        r"""Difficulty times uncertainty, averaged over windows; large for samples worth keeping.
+    def dual(
+        self,
+        window: int = 10,
+        epochs: int | None = None,
+        power: float = 1.0,
+    ) -> np.ndarray:
+        r"""Difficulty times uncertainty, averaged over windows; large if worth keeping.
 
         .. math:: \frac{1}{T-J+1}\sum_{k=1}^{T-J+1} (1-\bar P_k)^p\, s_k
 
-        with the mean :math:`\bar P_k` and the unbiased standard deviation :math:`s_k` of the window that starts at
-        ``k``.
+        with the mean :math:`\bar P_k` and the unbiased standard deviation :math:`s_k` of
+        the window that starts at ``k``.
 
         Parameters
         ----------
@@ -171,10 +176,16 @@ def random(total: int, n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(total)[:n]
 
 
-def beta_parameters(mean_top: float, ratio: float, c_d: float, concentration: float = 15.0) -> tuple[float, float]:
+def beta_parameters(
+    mean_top: float,
+    ratio: float,
+    c_d: float,
+    concentration: float = 15.0,
+) -> tuple[float, float]:
     """Parameters of the pruning-ratio-adaptive Beta law over mean probabilities.
 
-    ``beta = C (1 - mean_top) (1 - ratio**c_d)`` and ``alpha = C + 1 - beta``, with ``C`` the concentration.
+    ``beta = C (1 - mean_top) (1 - ratio**c_d)`` and ``alpha = C + 1 - beta``, with ``C``
+    the concentration.
 
     Parameters
     ----------
@@ -186,12 +197,19 @@ def beta_parameters(mean_top: float, ratio: float, c_d: float, concentration: fl
     return concentration + 1 - beta, beta
 
 
-def beta_weights(score: np.ndarray, mean_prob: np.ndarray, ratio: float, c_d: float, concentration: float = 15.0):
-    """Sampling probabilities proportional to the Beta density at the mean probability times the score."""
+def beta_weights(
+    score: np.ndarray,
+    mean_prob: np.ndarray,
+    ratio: float,
+    c_d: float,
+    concentration: float = 15.0,
+) -> np.ndarray:
+    """Sampling probabilities: the Beta density at the mean probability times the score."""
     mean_top = mean_prob[top_n(score, min(10, len(score)))].mean()
     alpha, beta = beta_parameters(mean_top, ratio, c_d, concentration)
-    # A law with beta = 0 has all its mass at 1; the smallest positive beta keeps the density finite.
-    log_density = beta_law.logpdf(np.clip(mean_prob, 1e-6, 1 - 1e-6), alpha, max(beta, 1e-9))
+    inside = np.clip(mean_prob, 1e-6, 1 - 1e-6)
+    # With beta = 0 the law has all its mass at 1; a tiny beta keeps its density finite.
+    log_density = beta_law.logpdf(inside, alpha, max(beta, 1e-9))
     weights = np.exp(log_density - log_density.max()) * np.maximum(score, 0)
     peak = weights.max()
     weights = np.maximum(weights, 1e-12 * peak) if peak > 0 else np.ones_like(weights)
