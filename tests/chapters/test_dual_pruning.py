@@ -311,6 +311,15 @@ def test_operations_are_those_of_the_passes_that_were_made(record):
     assert (seen.dynamics.target_prob > 0).all()
 
 
+def test_operations_of_a_convolutional_network_do_not_depend_on_how_many_are_trained_side_by_side():
+    counted = []
+    for replicas in (1, 3):
+        network = batched.GroupedCNN((1, 8, 8), 10, replicas, channels=(4, 6), generator=torch.Generator())
+        counted.append(scoring.operations_per_sample(network, torch.randn(1, 1, 8, 8)))
+    first, second, head = 2 * 64 * 4 * 9, 2 * 16 * 6 * 4 * 9, 2 * 24 * 10
+    assert counted == [(first + second + head, first + 2 * second + 2 * head)] * 2
+
+
 def test_counting_operations_leaves_the_network_as_it_was():
     network = resnet.BatchedResNet18(3, 10, 2, width=2, generator=torch.Generator().manual_seed(0))
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -516,7 +525,7 @@ def test_crops_are_shifts_and_mirrors_and_alike_within_a_stream():
 
 def test_cifar_with_resnets_runs_to_the_end_and_decides_its_claim(monkeypatch):
     monkeypatch.setattr(learners, "BatchedResNet18", functools.partial(resnet.BatchedResNet18, width=2))
-    dataset = fake_dataset(side=32, channels=3, count=500)
+    dataset = fake_dataset(side=16, channels=3, count=500)
     monkeypatch.setattr(experiments, "load_dataset", lambda name, **_: dataset)
     monkeypatch.setattr(experiments, "_pool_of", experiments._pool_of.__wrapped__)
     given = dict(datasets=["cifar10"], model="resnet18", n_train=500, replicas=1, epochs_full=4, epochs_early=2)

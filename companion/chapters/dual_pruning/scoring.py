@@ -84,16 +84,13 @@ def operations_per_sample(network: batched.Batched, x: torch.Tensor) -> tuple[fl
     ----------
     x : one sample of the pool, ``(1, ...)``
     """
-    state = {name: value.clone() for name, value in network.state_dict().items()}
-    inputs = x.expand(network.replicas, 2, *x.shape[1:])  # two, so that normalization over a batch has a spread
+    single = network.select([0])  # torch counts the backward pass of grouped convolutions once too often for a group
+    inputs = x.expand(1, 2, *x.shape[1:])  # two, so that normalization over a batch has a spread
     with FlopCounterMode(display=False) as forward:
-        logits = network(inputs)
+        logits = single(inputs)
     with FlopCounterMode(display=False) as backward:
         F.log_softmax(logits, -1).sum().backward()
-    network.zero_grad(set_to_none=True)
-    network.load_state_dict(state)  # running averages of a normalization are as they were
-    samples = 2 * network.replicas
-    return forward.get_total_flops() / samples, backward.get_total_flops() / samples
+    return forward.get_total_flops() / 2, backward.get_total_flops() / 2
 
 
 def split(run: Run, parts: int) -> list[Run]:
