@@ -8,12 +8,17 @@ from companion.models.diagonal import diagonal_gradient
 
 
 def amplify(
-    w: torch.Tensor, z: torch.Tensor, radii: Radii, lr: float | torch.Tensor, steps: int, record_every: int
+    w: torch.Tensor,
+    z: torch.Tensor,
+    radii: Radii,
+    lr: float | torch.Tensor,
+    steps: int,
+    record_every: int,
 ) -> tuple[np.ndarray, ...]:
-    """Discrete depth-2 SAM on one example per problem, with the clocks that the closed form needs.
+    """Discrete depth-2 SAM on one example per problem, with the theory's two clocks.
 
-    The clocks are ``s``, the sum of ``lr |l'|`` at the perturbed weights, and ``A``, the sum of ``lr |l'| / n`` with
-    ``n = ||grad L|| / |l'|`` at the weights.
+    The clocks are ``s``, the sum of ``lr |l'|`` at the perturbed weights, and ``A``, the
+    sum of ``lr |l'| / n`` with ``n = ||grad L|| / |l'|`` at the weights.
 
     Parameters
     ----------
@@ -24,7 +29,8 @@ def amplify(
 
     Returns
     -------
-    Recorded steps ``(K,)``, predictors ``(K, ..., R, d)``, and ``s``, ``A``, ``n``, each ``(K, ..., R)``.
+    Recorded steps ``(K,)``, predictors ``(K, ..., R, d)``, and ``s``, ``A``, ``n``, each
+    ``(K, ..., R)``; ``n`` is that before the step.
     """
     s = torch.zeros(w.shape[:-2], dtype=w.dtype, device=w.device)
     A = torch.zeros_like(s)
@@ -35,15 +41,17 @@ def amplify(
             gradient, slope = diagonal_gradient(w, z)
             norm = joint_norm(gradient)
             n = norm[..., 0, 0] / slope[..., 0].clamp_min(TINY)
-            ahead, slope_ahead = diagonal_gradient(w + perturbation(gradient, norm, radii), z)
+            eps = perturbation(gradient, norm, radii)
+            ahead, slope_ahead = diagonal_gradient(w + eps, z)
             w -= lr * ahead
             moved = flat_lr * slope_ahead[..., 0]
             s += moved
             A += moved / n.clamp_min(TINY)
             if step % record_every == 0:
                 kept.append((w.prod(-2), s.clone(), A.clone(), n))
-    beta, s, A, n = (torch.stack(parts).cpu().numpy() for parts in zip(*kept, strict=True))
-    return np.arange(1, len(kept) + 1) * record_every, beta, s, A, n
+    recorded = np.arange(1, len(kept) + 1) * record_every
+    beta, s, A, n = (torch.stack(x).cpu().numpy() for x in zip(*kept, strict=True))
+    return recorded, beta, s, A, n
 
 
 def rescale(

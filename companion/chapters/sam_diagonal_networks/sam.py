@@ -35,16 +35,24 @@ def joint_norm(gradient: torch.Tensor) -> torch.Tensor:
 
 
 def perturbation(gradient: torch.Tensor, norm: torch.Tensor, radii: Radii) -> torch.Tensor:
-    """SAM's ascent step ``eps`` from the gradient ``(..., R, L, d)``; zero where the gradient is zero."""
-    return gradient * (radii.l2 / norm.clamp_min(TINY) + radii.none) + radii.linf * gradient.sign()
+    """SAM's ascent step from the gradient ``(..., R, L, d)``; zero where that is zero."""
+    along = radii.l2 / norm.clamp_min(TINY) + radii.none
+    return gradient * along + radii.linf * gradient.sign()
 
 
 def sam_gradient(
-    w: torch.Tensor, z: torch.Tensor, radii: Radii, count: torch.Tensor | None = None, *, normalized: bool = False
+    w: torch.Tensor,
+    z: torch.Tensor,
+    radii: Radii,
+    count: torch.Tensor | None = None,
+    *,
+    normalized: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradient and slopes ``-l'`` at the perturbed weights, for a batch of networks that may differ in their norm.
+    """Gradient and slopes ``-l'`` at the perturbed weights of a batch of networks.
 
-    ``normalized`` divides by the slopes' mean, which is the change of clock to rescaled time.
+    The networks may differ in their norm and radius. ``normalized`` divides by the
+    slopes' mean, which is the change of clock to rescaled time.
     """
     gradient, _ = diagonal_gradient(w, z, count, normalized=normalized)
-    return diagonal_gradient(w + perturbation(gradient, joint_norm(gradient), radii), z, count, normalized=normalized)
+    ahead = w + perturbation(gradient, joint_norm(gradient), radii)
+    return diagonal_gradient(ahead, z, count, normalized=normalized)
