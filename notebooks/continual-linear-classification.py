@@ -15,62 +15,41 @@
 # forgotten on the way, and what happens when no classifier solves all tasks. The theorems and their proofs are in
 # [the chapter](../book/continual-linear-classification.md).
 
-# %% tags=["parameters"]
-profile = "quick"  # "quick" or "paper"
-device = "auto"  # "auto", "cpu" or "cuda"
-seed = 0
-datasets = None  # None keeps the profile's value
-M = None
-n_per_task = None
-d = None
-K = None
-eta = None
-n_cycles = None
-between = None
-bias = None
-gap = None
-tasks_list = None
-budgets = None
-spreads = None
-cycles_constants = None
-angles = None
-clashing_sets = None
-eta_const = None
-horizons = None
-digit_pairs = None
-digits_per_task = None
-cycles_digits = None
+# %% tags=["parameters", "hide-input"]
+profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
+device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
+seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
+datasets = None  # random data sets per experiment: an integer from 2 to 5000
+M = None  # tasks M of a planted data set: an integer from 2 to 10
+n_per_task = None  # examples per task: an integer from 1 to 100
+d = None  # dimension d, at least M: an integer from 2 to 64
+K = None  # budget K: gradient steps per stage: an integer from 1 to 200
+eta = None  # step size η: a number of at most 0.5 above 0
+n_cycles = None  # cycles J of the runs on planted data: an integer from 100 to 1000000
+between = None  # variance of the tasks' support vectors across the joint classifier; tasks contradict above 1: a number from 0.2 to 10
+bias = None  # norm of the offset common to the other examples: a number from 0 to 10
+gap = None  # least margin of the other examples (the support vectors have 1): a number from 1.05 to 10
+tasks_list = (
+    None  # numbers of tasks M of the data sets that check the constants: a list of 1 to 8, each an integer from 2 to 10
+)
+budgets = None  # budgets K of the data sets that check the constants: a list of 1 to 8, each an integer from 1 to 200
+spreads = None  # least and largest variance between the tasks there: a list of 2, each a number from 0.2 to 10
+cycles_constants = None  # cycles there and with two tasks: an integer from 100 to 1000000
+angles = None  # angles between two tasks' shares of the joint classifier, degrees: a list of 2 to 40, each a number from 55 to 165
+clashing_sets = None  # data sets without a joint classifier: an integer from 1 to 1000
+eta_const = None  # constant step sizes there, falling: a list of 2 to 8, each a number of at most 0.5 above 0
+horizons = (
+    None  # horizons J of the horizon-dependent step size, rising: a list of 3 to 12, each an integer from 20 to 100000
+)
+digit_pairs = None  # pairs of digits, a task each: the first three as separable tasks, all of them, coarsely, as clashing ones: a list of 3 to 10, each a list of 2, each an integer from 0 to 9
+digits_per_task = None  # images per pair of digits: an integer from 10 to 340, a multiple of 2
+cycles_digits = None  # cycles on digits: an integer from 100 to 200000
 
 # %%
 from companion import plotting
-from companion.chapters import continual_linear_classification as chapter
+from companion.chapters.continual_linear_classification import Parameters, Results, experiments, figures, verify
 
-params = chapter.Parameters.resolve(
-    profile=profile,
-    device=device,
-    seed=seed,
-    datasets=datasets,
-    M=M,
-    n_per_task=n_per_task,
-    d=d,
-    K=K,
-    eta=eta,
-    n_cycles=n_cycles,
-    between=between,
-    bias=bias,
-    gap=gap,
-    tasks_list=tasks_list,
-    budgets=budgets,
-    spreads=spreads,
-    cycles_constants=cycles_constants,
-    angles=angles,
-    clashing_sets=clashing_sets,
-    eta_const=eta_const,
-    horizons=horizons,
-    digit_pairs=digit_pairs,
-    digits_per_task=digits_per_task,
-    cycles_digits=cycles_digits,
-)
+params = Parameters.of(globals())
 params
 
 # %% [markdown]
@@ -111,15 +90,9 @@ for J in range(5):
 # drawn, three tasks of two points in the plane; then random tasks whose joint max-margin classifier was planted, so that it is known exactly.
 
 # %%
-plane = chapter.plane(params)
-direction = chapter.direction(params)
-plotting.show(
-    chapter.figure_glance(plane, direction),
-    alt="Left: in the plane, iterates zig-zag between the directions of three tasks and close in on the dashed joint "
-    "max-margin direction. Right: against cycles, the angle to the joint direction falls for cyclic and random order and "
-    "stays high for training on the first task alone.",
-    name="glance",
-)
+plane = experiments.plane(params)
+direction = experiments.direction(params)
+plotting.show(figures.glance(plane, direction), name="glance")
 
 # %% [markdown]
 # The angle falls, but only like $1/\ln J$: $w\approx\ln(J)\,\hat w$ plus a bounded residual. Its limit can be read off much
@@ -128,58 +101,46 @@ plotting.show(
 # another place.
 
 # %%
-plotting.show(
-    chapter.figure_slopes(direction),
-    alt="Angles to the joint max-margin direction on a log axis, one dot per data set. Smallest for cyclic order, then unequal "
-    "budgets, random order; projections are often several degrees off; leaving out a task or training on one is far off.",
-    name="slopes",
-)
+plotting.show(figures.slopes(direction), name="slopes")
 
 # %% [markdown]
+# Cyclic and random order head for the joint direction, with equal budgets or unequal ones. Projections often stop a few degrees
+# away; who never sees a task goes elsewhere.
+#
 # The residual comes to rest, and the weights $\eta KJ|\ell'_i|$ of the examples tend to the multipliers of the joint max-margin
 # problem: the run solves the dual too.
 
 # %%
-plotting.show(
-    chapter.figure_residual(direction),
-    alt="Left: components of the residual against cycles, flat after some ten to a hundred. Right: weights during training "
-    "against the multipliers of the joint max-margin problem, on the diagonal; other examples at zero.",
-    name="residual",
-)
+plotting.show(figures.residual(direction), name="residual")
 
 # %% [markdown]
+# All components level off, and the marks lie on the diagonal: the weights that examples have in training are the multipliers.
+#
 # ## How small must the step be?
 #
 # The theorems ask for steps that are smaller by orders of magnitude than those that work. Against $\eta KJ$ all runs share one curve.
 
 # %%
-step_sizes = chapter.step_sizes(params)
+step_sizes = experiments.step_sizes(params)
 for name, eta_used in zip(["cyclic theorem", "random-order theorem"], step_sizes.eta, strict=False):
     print(f"{name}: step sizes below {eta_used:.2e}")
-plotting.show(
-    chapter.figure_steps(step_sizes),
-    alt="Joint loss against step size times budget times cycles on log axes: five step sizes follow one curve that ends on the "
-    "dashed closed form; the theorems' step sizes cover only its start, the largest step starts off the curve and joins it.",
-    name="steps",
-)
+plotting.show(figures.steps(step_sizes), name="steps")
 
 # %% [markdown]
+# What counts is the amount of training; only the largest step leaves the curve for a while.
+#
 # ## What is forgotten?
 #
 # Cycle-averaged forgetting: loss of each task at the end of the cycle minus loss right after its own stage, averaged. The same four points,
 # dealt to two tasks in two ways: in one the tasks contradict each other, in the other they agree.
 
 # %%
-forgetting = chapter.forgetting(params)
-plotting.show(
-    chapter.figure_forgetting(forgetting),
-    alt="Left: forgetting against cycles on a symmetric log axis, positive for contradicting tasks and negative for aligned ones, "
-    "inside dotted bounds and on dashed lines constant over J squared. Right: saw-tooth of two contradicting tasks' losses; "
-    "each falls while its task trains and rises while the other does.",
-    name="forgetting",
-)
+forgetting = experiments.forgetting(params)
+plotting.show(figures.forgetting(forgetting), name="forgetting")
 
 # %% [markdown]
+# One way of dealing makes tasks that forget in every cycle, the other tasks that help each other; both die out like $1/J^2$.
+#
 # ## Exactly how much, late in training?
 #
 # With $v_m=\sum_{i\in I_m}\lambda_ix_i$, the share of task $m$ in the joint classifier $\hat w=\sum_mv_m$, the chapter derives
@@ -187,43 +148,32 @@ plotting.show(
 # random data sets, with several numbers of tasks and budgets:
 
 # %%
-constants = chapter.constants(params)
-plotting.show(
-    chapter.figure_constants(constants),
-    alt="Left: measured forgetting constants on the diagonal against the closed form, negative and positive. Right: relative errors "
-    "of both constants against cycles on log axes, parallel to slope minus one.",
-    name="constants",
-)
+constants = experiments.constants(params)
+plotting.show(figures.constants(constants), name="constants")
 
 # %% [markdown]
+# The measured constants, of either sign, lie on the diagonal; errors fall like $1/J$.
+#
 # ## Extension: does the order of the tasks matter?
 #
 # The formula is symmetric in the tasks, so the average must not depend on their order, though each task's own forgetting does.
 # With unequal budgets the symmetry is gone.
 
 # %%
-orders = chapter.orders(params)
-plotting.show(
-    chapter.figure_orders(orders),
-    alt="Forgetting constants in six orders of three tasks: flat for equal budgets, varying and on the theory for unequal "
-    "budgets; the forgetting of task 1 alone varies widely.",
-    name="orders",
-)
+orders = experiments.orders(params)
+plotting.show(figures.orders(orders), name="orders")
 
 # %% [markdown]
+# The blue marks are level, the orange ones are not; both are where theory has them.
+#
 # ## Extension: the angle at which forgetting turns into transfer
 #
 # Two tasks whose shares $v_1,v_2$ form an angle $\theta$, plus many examples that are no support vectors and agree with each other.
 # Early on all examples have a say; late only the shares count.
 
 # %%
-two_tasks = chapter.two_tasks(params)
-plotting.show(
-    chapter.figure_angle(two_tasks),
-    alt="Left: late forgetting against the angle between the tasks' shares, on a dashed curve that crosses zero at 90 degrees. Right: "
-    "forgetting in the first cycle, whose zero crossing lies at a larger angle.",
-    name="angle",
-)
+two_tasks = experiments.two_tasks(params)
+plotting.show(figures.angle(two_tasks), name="angle")
 
 # %% [markdown]
 # Between the two crossings tasks help each other at first and harm each other later.
@@ -234,34 +184,25 @@ plotting.show(
 # one stalls at a floor whose height the chapter computes; GD on all tasks at once has no floor.
 
 # %%
-clashing = chapter.clashing(params)
+clashing = experiments.clashing(params)
 print("random draws needed:", clashing.drawn)
 print("curvature at the minimizer, accepted sets:", np.round(np.sort(clashing.curvature), 3))
 print("curvature at the minimizer, nearly separable ones:", np.round(np.sort(clashing.near_curvature), 4))
-plotting.show(
-    chapter.figure_clashing(clashing),
-    alt="Left: excess loss against the horizon falls along dashed predictions for horizon-dependent steps, more slowly for nearly "
-    "separable sets, and not at all for the largest step kept constant. Right: constant steps end on dashed floors, GD on all "
-    "tasks at once falls on.",
-    name="clashing",
-)
+plotting.show(figures.clashing(clashing), name="clashing")
 
 # %% [markdown]
+# The circles lie on the lines: what is left at the horizon is the floor of that run's own step. A constant step ends on its floor.
+#
 # ## Real tasks: pairs of digits
 #
 # Three pairs of handwritten digits, told apart in turn by one linear classifier without a bias; and, at half the resolution, all pairs,
 # which no linear classifier tells apart together though each pair alone is separable.
 
 # %%
-digits = chapter.digits(params)
+digits = experiments.digits(params)
 print("joint margin of the first three pairs:", f"{digits.margin:.4f}")
 print("all pairs, coarse: each separable", digits.separable, "together", digits.joint_separable)
-plotting.show(
-    chapter.figure_digits(digits),
-    alt="Left: the angle to the joint max-margin direction falls steadily when three pairs are learned in turn, and stays high on the "
-    "first pair alone. Right: excess loss of clashing pairs falls to floors near the dashed predictions and grows on one pair alone.",
-    name="digits",
-)
+plotting.show(figures.digits(digits), name="digits")
 
 # %% [markdown]
 # Real tasks have many examples that are almost support vectors; the angle is still on its way after all these cycles, slower
@@ -270,7 +211,7 @@ plotting.show(
 # ## Verdicts
 
 # %%
-results = chapter.Results(
+results = Results(
     direction=direction,
     plane=plane,
     step_sizes=step_sizes,
@@ -281,7 +222,7 @@ results = chapter.Results(
     clashing=clashing,
     digits=digits,
 )
-verdicts = chapter.verify(params, results)
+verdicts = verify(params, results)
 verdicts
 
 # %%

@@ -125,6 +125,9 @@ print(inspect.getsource(learning.gradient))
 convergence = experiments.convergence(params)
 plotting.show(figures.convergence(convergence), name="convergence")
 
+# %% [markdown]
+# Left one plateau for all, right straight lines of one slope. How many steps to the plateau?
+
 # %%
 import numpy as np
 

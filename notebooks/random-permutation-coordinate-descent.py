@@ -145,6 +145,9 @@ for n, sigma, rpcd, bound, rcd in zip(
 speedup = experiments.speedup(params)
 plotting.show(figures.speedup(speedup), name="speedup")
 
+# %% [markdown]
+# Never below one, and far above it only for few coordinates or $\sigma$ near one. Both limits, dashed, are in a table:
+
 # %%
 limits = experiments.limits(params)
 print(f"n = {limits.n}\n sigma        RPCD   its limit       RCD^n   its limit")
@@ -160,6 +163,8 @@ blocks = experiments.blocks(params)
 plotting.show(figures.blocks(blocks), name="blocks")
 
 # %% [markdown]
+# The dots wander off the right end as $\sigma$ approaches one: there the worst member of the class is a smaller block.
+#
 # ## From a grid to every sigma
 #
 # A grid checks points. For a given $n$ one can do better: RPCD's rate is the larger root of a quadratic whose
@@ -183,6 +188,9 @@ for n, *proved in zip(certificates.n, certificates.proved, certificates.sharper,
 torus = experiments.torus(params)
 plotting.show(figures.torus(torus), name="torus")
 
+# %% [markdown]
+# Peaks at the circles, hollows at the crosses, at every $\sigma$. In numbers:
+
 # %%
 print(" sigma   largest on the map   class maximum   least on the map     simplex")
 for k, sigma in enumerate(torus.sigma):
@@ -196,6 +204,9 @@ for k, sigma in enumerate(torus.sigma):
 # %%
 search = experiments.search(params)
 plotting.show(figures.search(search), name="search")
+
+# %% [markdown]
+# All searches fall by orders of magnitude towards the class maximum; none gets beyond it.
 
 # %%
 print("n  sigma   largest excess over the class   least |A_ij| / (1 - sigma): random starts, best matrix")
@@ -227,6 +238,9 @@ print(f"RPCD's rate: members {reduction.member:.6f}, their average {reduction.av
 random_matrices = experiments.random_matrices(params)
 real_data = experiments.real_data(params)
 plotting.show(figures.matrices(random_matrices, real_data), name="matrices")
+
+# %% [markdown]
+# The dashed bound separates the two clouds. The real matrices in numbers:
 
 # %%
 print(f"{'':36s} {'sigma':>9s} {'RPCD':>9s} {'B':>9s} {'RCD^n':>9s}")
@@ -262,6 +276,9 @@ print(inspect.getsource(descent.coordinate_descent))
 # %%
 trajectories = experiments.trajectories(params)
 plotting.show(figures.trajectories(trajectories), name="trajectories")
+
+# %% [markdown]
+# The means lie on the dashed lines, on either side of the dotted slope.
 
 # %%
 print("method   measured slope   exact rate")

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from companion import plotting
-from companion.chapters.continual_linear_classification.nonseparable import ETA_COARSE, Clashing, Digits
-from companion.chapters.continual_linear_classification.separable import (
+from companion.chapters.continual_linear_classification.experiments.clashing import ETA_COARSE, Clashing, Digits
+from companion.chapters.continual_linear_classification.experiments.separable import (
     VARIANTS,
     Constants,
     Direction,
@@ -16,23 +16,27 @@ from companion.chapters.continual_linear_classification.separable import (
     StepSizes,
     TwoTasks,
 )
-from companion.plotting import METHOD, PALETTE, THEORY
+from companion.plotting import PALETTE, THEORY, band, legend_below
 
-CYCLIC, RANDOM, PROJECTIONS = METHOD["sequential GD"], METHOD["sequential GD, random order"], METHOD["projections"]
-ALONE, JOINT = METHOD["GD"], PALETTE["black"]
+COLOURS = {
+    "GD": PALETTE["grey"],
+    "sequential GD": PALETTE["blue"],
+    "sequential GD, random order": PALETTE["orange"],
+    "projections": PALETTE["purple"],
+}
+CYCLIC, RANDOM = COLOURS["sequential GD"], COLOURS["sequential GD, random order"]
+PROJECTIONS, ALONE = COLOURS["projections"], COLOURS["GD"]
 TASK = [PALETTE["red"], PALETTE["green"], PALETTE["sky"]]
 
 
-def _band(ax, x, y, color, label, style="-"):
-    """Mean over data sets, ``(R, D)``, and the range around it."""
-    ax.plot(x, y.mean(-1), style, color=color, label=label)
-    ax.fill_between(x, y.min(-1), y.max(-1), color=color, alpha=0.15, lw=0)
-
-
-@plotting.style()
-def figure_glance(plane: Plane, direction: Direction) -> Figure:
+@plotting.figure(
+    alt="Above: in the plane, iterates zig-zag between the directions of three tasks and close in on the "
+    "dashed joint max-margin direction. Below: against cycles, the angle to the joint direction falls for "
+    "cyclic and random order and stays high for training on the first task alone."
+)
+def glance(plane: Plane, direction: Direction) -> Figure:
     """The toy's zig-zag, and the angle to the joint direction over the cycles."""
-    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 4.0), width_ratios=(1.05, 1))
+    fig, (left, right) = plotting.subplots(2, 1, size=(7.6, 7.6), height_ratios=(1.25, 1))
     reach = 2.6
     for task, color in enumerate(TASK):
         left.plot(*plane.x[task].T, "o", color=color, ms=6, zorder=4)
@@ -45,9 +49,9 @@ def figure_glance(plane: Plane, direction: Direction) -> Figure:
     last = plane.path[1 + len(plane.x) * plane.K * 12 :]
     left.plot(*last.T, color=ALONE, lw=1.0, zorder=2)
     left.plot([0, 5.0 * plane.joint[0]], [0, 5.0 * plane.joint[1]], **THEORY, zorder=1)
-    left.text(3.15, 0.22, "joint max margin", fontsize=8.5)
+    left.text(3.15, 0.22, "joint max margin", fontsize=9.6)
     for task, place in enumerate([(1.0, 2.28), (1.75, -1.95), (1.2, -0.3)]):
-        left.text(*place, f"task {task + 1} alone", color=TASK[task], fontsize=8.5)
+        left.text(*place, f"task {task + 1} alone", color=TASK[task], fontsize=9.6)
     left.set(
         xlabel="w₁",
         ylabel="w₂",
@@ -56,15 +60,14 @@ def figure_glance(plane: Plane, direction: Direction) -> Figure:
         aspect="equal",
         title="Three tasks in turn, each with its own goal",
     )
-    left.title.set_fontsize(9.8)
 
     names = ("cyclic", "random", "first task alone")
     labels = ("cyclic order", "random order", "first task alone")
     for name, label, color in zip(names, labels, (CYCLIC, RANDOM, ALONE), strict=True):
-        _band(right, direction.cycles, direction.angle[VARIANTS.index(name)], color, label)
+        band(right, direction.cycles, direction.angle[VARIANTS.index(name)], color, label)
     own = direction.individual
     right.axhspan(own.min(), own.max(), color=PALETTE["grey"], alpha=0.10, lw=0)
-    right.text(1.1, own.max() + 1, "max margins of single tasks", fontsize=8.5, color="#555555")
+    right.text(1.1, own.max() + 1, "max margins of single tasks", fontsize=9.6, color="#555555")
     right.set(
         xscale="log",
         ylim=(0, max(own.max(), direction.angle[3].max()) + 8),
@@ -72,13 +75,16 @@ def figure_glance(plane: Plane, direction: Direction) -> Figure:
         ylabel="angle to the joint max margin (degrees)",
         title="… and in the end the joint one",
     )
-    right.legend(loc="center right", bbox_to_anchor=(1.0, 0.27))
-    right.title.set_fontsize(9.8)
+    right.legend(loc="center right", bbox_to_anchor=(1.0, 0.30))
     return fig
 
 
-@plotting.style()
-def figure_slopes(result: Direction) -> Figure:
+@plotting.figure(
+    alt="Angles to the joint max-margin direction on a log axis, one dot per data set. Smallest for cyclic "
+    "order, then unequal budgets, random order; projections are often several degrees off; leaving out a "
+    "task or training on one is far off."
+)
+def slopes(result: Direction) -> Figure:
     """Angle of the log-slope vector, or of a limit, to the joint classifier, one dot per data set."""
     fig, ax = plotting.subplots(size=(7.6, 3.6))
     rows = [
@@ -98,18 +104,22 @@ def figure_slopes(result: Direction) -> Figure:
         xlim=(3.5e-3, 120),
         yticks=range(len(rows)),
         yticklabels=[name for name, _, _ in rows],
-        xlabel="angle to the joint max-margin direction (degrees; below 0.005 drawn there)",
-        title="Where the iterate is heading: slope of w against ln J",
+        xlabel="angle to the joint max margin (degrees; below 0.005 drawn there)",
+        title="Where it is heading: slope of w in ln J",
     )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     return fig
 
 
-@plotting.style()
-def figure_residual(result: Direction) -> Figure:
+@plotting.figure(
+    alt="Left: components of the residual against cycles, flat after some ten to a hundred. Right: weights "
+    "during training against the multipliers of the joint max-margin problem, on the diagonal; other "
+    "examples at zero."
+)
+def residual(result: Direction) -> Figure:
     """The bounded residual, and the multipliers that the run reveals."""
-    fig, (left, right) = plotting.subplots(1, 2, size=(8.8, 3.4))
+    fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 3.9))
     left.plot(result.cycles, result.residual, lw=1.3)
     left.set(
         xscale="log",
@@ -126,16 +136,20 @@ def figure_residual(result: Direction) -> Figure:
     right.set(
         xlabel="multiplier λᵢ of the joint max margin",
         ylabel="ηKJ |ℓ′ᵢ| during training",
-        title="Training reveals the multipliers",
+        title="The run reveals λ",
     )
     right.legend(loc="upper left")
     return fig
 
 
-@plotting.style()
-def figure_steps(result: StepSizes) -> Figure:
+@plotting.figure(
+    alt="Joint loss against step size times budget times cycles on log axes: five step sizes follow one curve "
+    "that ends on the dashed closed form; the theorems' step sizes cover only its start, the largest step "
+    "starts off the curve and joins it."
+)
+def steps(result: StepSizes) -> Figure:
     """Loss against the amount of gradient flow, for the theorems' step sizes and larger ones."""
-    fig, ax = plotting.subplots(size=(7.2, 3.8))
+    fig, ax = plotting.subplots(size=(7.6, 4.2))
     names = [f"cyclic theorem, η = {result.eta[0]:.1e}", f"random-order theorem, η = {result.eta[1]:.1e}"]
     names += [f"η = {eta:g}" for eta in result.eta[2:]]
     colors = [PALETTE["green"], RANDOM, PALETTE["sky"], CYCLIC, PALETTE["red"]]
@@ -145,17 +159,20 @@ def figure_steps(result: StepSizes) -> Figure:
         ax.loglog(time, result.loss[:, k], color=color, lw=widths[k], label=name, alpha=0.85)
     time = np.geomspace(1, result.eta[-1] * result.K * result.cycles[-1], 50)
     ax.loglog(time, 1 / (time * result.phi**2), **THEORY, label="1 / (ηKJφ²)")
-    ax.set(
-        xlabel="ηKJ", ylabel="joint loss", title="Small and large steps, one curve: the theorems' steps see its start"
-    )
+    ax.set(xlabel="ηKJ", ylabel="joint loss", title="One curve: the theorems' steps see its start")
     ax.legend(loc="lower left")
     return fig
 
 
-@plotting.style()
-def figure_forgetting(result: Forgetting) -> Figure:
+@plotting.figure(
+    alt="Left: forgetting against cycles on a symmetric log axis, positive for contradicting tasks and "
+    "negative for aligned ones, inside dotted bounds and on dashed lines constant over J squared. Right: "
+    "saw-tooth of two contradicting tasks' losses; each falls while its task trains and rises while the "
+    "other does."
+)
+def forgetting(result: Forgetting) -> Figure:
     """Forgetting of the four points in both splits with its bounds, and the saw-tooth of the tasks' losses."""
-    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.7), width_ratios=(1.15, 1))
+    fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 3.9))
     J = result.cycles
     for split, (name, color) in enumerate((("contradicting", PALETTE["red"]), ("aligned", PALETTE["green"]))):
         left.plot(J, result.four[:, split], color=color, label=name)
@@ -169,29 +186,30 @@ def figure_forgetting(result: Forgetting) -> Figure:
         xscale="log",
         xlabel="cycle",
         ylabel="cycle-averaged forgetting",
-        title="The same four points, dealt in two ways",
+        title="Four points, dealt in two ways",
     )
     left.set_yscale("symlog", linthresh=1e-8)
     left.set_yticks([-1e1, -1e-3, -1e-7, 0, 1e-7, 1e-3, 1e1])
-    left.legend(loc="upper right", fontsize=7.8)
+    legend_below(fig, left, ncols=4)
     steps = np.arange(len(result.saw))
     for task in range(2):
         right.plot(steps, result.saw[:, task], color=TASK[task], label=f"loss of task {task + 1}")
     per_stage = (len(steps) - 1) // 8
     for stage in range(8):
         right.axvspan(stage * per_stage, (stage + 1) * per_stage, color=TASK[stage % 2], alpha=0.10, lw=0)
-    right.set(
-        xlabel="gradient step (shade: task in training)", ylabel="loss", title="Contradicting tasks, step by step"
-    )
+    right.set(xlabel="step (shade: task in training)", ylabel="loss", title="Contradicting, step by step")
     right.set_xlim(0, len(steps) - 1)
     right.legend(loc="upper right")
     return fig
 
 
-@plotting.style()
-def figure_constants(result: Constants) -> Figure:
+@plotting.figure(
+    alt="Left: measured forgetting constants on the diagonal against the closed form, negative and positive. "
+    "Right: relative errors of both constants against cycles on log axes, parallel to slope minus one."
+)
+def constants(result: Constants) -> Figure:
     """Measured constants of forgetting against the closed form, and the approach to both constants."""
-    fig, (left, right) = plotting.subplots(1, 2, size=(9.0, 3.8))
+    fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 3.9))
     late = (result.cycles[-1] - 1) ** 2 * result.forgetting[-1]
     unit = result.scale
     theory_value, measured = result.forgetting_constant / unit, late / unit
@@ -223,14 +241,17 @@ def figure_constants(result: Constants) -> Figure:
     right.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
     right.minorticks_off()
     right.set(xlabel="cycle J", ylabel="relative error", title="The way to both constants")
-    right.legend(loc="lower left", fontsize=7.8)
+    legend_below(fig, right, ncols=3)
     return fig
 
 
-@plotting.style()
-def figure_orders(result: Orders) -> Figure:
+@plotting.figure(
+    alt="Forgetting constants in six orders of three tasks: flat for equal budgets, varying and on the theory "
+    "for unequal budgets; the forgetting of task 1 alone varies widely."
+)
+def orders(result: Orders) -> Figure:
     """Forgetting in all orders of three tasks, with equal and unequal budgets."""
-    fig, ax = plotting.subplots(size=(7.2, 3.5))
+    fig, ax = plotting.subplots(size=(7.6, 4.2))
     names = ["→".join(str(task + 1) for task in order) for order in result.orders]
     place = np.arange(len(names))
     rows = [
@@ -256,34 +277,42 @@ def figure_orders(result: Orders) -> Figure:
         ylabel="J² forgetting / scale",
         title="The average does not depend on the order",
     )
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_below(fig, ncols=2)
     return fig
 
 
-@plotting.style()
-def figure_angle(result: TwoTasks) -> Figure:
+@plotting.figure(
+    alt="Left: late forgetting against the angle between the tasks' shares, on a dashed curve that crosses "
+    "zero at 90 degrees. Right: forgetting in the first cycle, whose zero crossing lies at a larger "
+    "angle."
+)
+def angle(result: TwoTasks) -> Figure:
     """The constant of forgetting, and forgetting in the first cycle, against the angle between two tasks."""
-    fig, (left, right) = plotting.subplots(1, 2, size=(9.0, 3.7), sharex=True)
+    fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 3.9), sharex=True)
     left.plot(*result.curve, **THEORY, label="−cos θ / cos²(θ/2)")
     spread = np.linspace(-1.5, 1.5, result.measured.shape[1])
     left.plot(result.angles[:, None] + spread, result.measured, "o", color=CYCLIC, alpha=0.6, ms=4)
     left.plot([], [], "o", color=CYCLIC, label="measured, one dot per data set")
-    left.set(ylabel="8ηK J² forgetting", title="Late: the sign turns at 90 degrees")
+    left.set(ylabel="8ηK J² forgetting", title="Late: the sign turns at 90°")
     left.legend(loc="upper left")
     right.plot(result.angles[:, None] + spread, result.first, "o", color=PALETTE["orange"], alpha=0.6, ms=4)
-    right.set(ylabel="forgetting in the first cycle", title="Early: all examples have a say")
+    right.set(ylabel="forgetting in the first cycle", title="Early: all have a say")
     for ax in (left, right):
         ax.axhline(0, color="#999999", lw=0.8)
         ax.axvline(90, color="#999999", lw=0.8)
-        ax.set_xlabel("angle θ between the tasks' shares (degrees)")
+        ax.set_xlabel("angle θ between shares (degrees)")
         ax.set_xlim(result.angles.min() - 4, result.angles.max() + 4)
     return fig
 
 
-@plotting.style()
-def figure_clashing(result: Clashing) -> Figure:
+@plotting.figure(
+    alt="Left: excess loss against the horizon falls along dashed predictions for horizon-dependent steps, "
+    "more slowly for nearly separable sets, and not at all for the largest step kept constant. Right: "
+    "constant steps end on dashed floors, GD on all tasks at once falls on."
+)
+def clashing(result: Clashing) -> Figure:
     """Horizon-dependent steps on the left, constant steps on the right."""
-    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.9))
+    fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 3.9))
     h = result.horizons
     chosen = np.argsort(result.gap[:, -1])[[0, len(result.gap) // 2, -1]]  # best, middle and worst data set
     left.loglog(h, result.gap[chosen].T, color=CYCLIC)
@@ -302,7 +331,7 @@ def figure_clashing(result: Clashing) -> Figure:
         xlabel="horizon J (cycles)",
         ylabel="excess joint loss",
         ylim=(result.gap.min() / 60, None),
-        title="A step that knows its horizon converges",
+        title="It knows its horizon",
     )
     shades = ["#0072B2", "#3E97CC", "#7FBDE3", "#A9D3EC"]
     for k, eta in enumerate(result.eta):
@@ -317,21 +346,25 @@ def figure_clashing(result: Clashing) -> Figure:
         xlabel="cycle",
         ylabel="excess joint loss (median)",
         ylim=(np.median(result.floor_predicted[:, -1]) / 30, None),
-        title="A constant step stalls, where predicted",
+        title="It stalls where predicted",
     )
     right.legend(loc="upper right")
     return fig
 
 
-@plotting.style()
-def figure_digits(result: Digits) -> Figure:
+@plotting.figure(
+    alt="Left: the angle to the joint max-margin direction falls steadily when three pairs are learned in "
+    "turn, and stays high on the first pair alone. Right: excess loss of clashing pairs falls to floors "
+    "near the dashed predictions and grows on one pair alone."
+)
+def digits(result: Digits) -> Figure:
     """Digits: angle to the joint direction where there is one, excess loss where there is none."""
-    fig, (left, right) = plotting.subplots(1, 2, size=(9.2, 3.7))
+    fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 3.9))
     left.semilogx(result.cycles, result.angle[:, 0], color=CYCLIC, label="three pairs in turn")
     left.semilogx(result.cycles, result.angle[:, 1], color=ALONE, label="first pair alone")
     for k, value in enumerate(result.individual):
         left.axhline(value, color=PALETTE["black"], lw=0.8, ls=":", label="own max margins" if k == 0 else None)
-    left.set(xlabel="cycle", ylabel="angle to the joint max margin (degrees)", title="Digits, three separable pairs")
+    left.set(xlabel="cycle", ylabel="angle to joint max margin (°)", title="Three separable pairs")
     left.set_ylim(0, 92)
     left.legend(loc="lower left")
     for k, (eta, color) in enumerate(zip(ETA_COARSE, (CYCLIC, PALETTE["sky"]), strict=True)):
@@ -339,6 +372,6 @@ def figure_digits(result: Digits) -> Figure:
         right.axhline(result.predicted[k], **THEORY)
     right.loglog(result.coarse_cycles, result.gap[:, -1], color=ALONE, label="first pair alone")
     right.plot([], [], **THEORY, label="predicted floors")
-    right.set(xlabel="cycle", ylabel="excess joint loss", title="Digits, clashing pairs")
+    right.set(xlabel="cycle", ylabel="excess joint loss", title="Five clashing pairs")
     right.legend(loc="center right")
     return fig

@@ -12,30 +12,40 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from companion.models.stepping import Stepper
+
+GRAPH, CHUNK = 3000, 1000  # kernels in a graph, and cycles whose orders are sent to the device together
+
 Orders = np.ndarray | Callable[[int], np.ndarray]
+
+
+def log_spaced(first: int, last: int, count: int) -> np.ndarray:
+    """Whole numbers from ``first`` to ``last``, evenly spaced on a logarithmic axis."""
+    return np.unique(np.geomspace(min(first, last), last, count).round().astype(int))
+
+
+def unequal(K: int, M: int) -> np.ndarray:
+    """Budgets around K that differ by a factor of 4 from the first task to the last, ``(M,)``."""
+    return np.maximum(1, np.round(K * 4.0 ** (np.arange(M) / (M - 1) - 0.5))).astype(int)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run leaves behind at the recorded cycles, all of it in double precision.
+    """What a run leaves behind at the recorded cycles, all of it in double precision."""
 
-    Attributes
-    ----------
-    cycles : number of completed cycles at each record, ``(R,)``; a record made after J + 1 cycles describes cycle J
-    w : iterate at the end of the cycle, ``(R, B, d)``
-    loss : joint loss of that iterate, ``(R, B)``
-    highest : largest joint loss along the cycle's iterates, its start included, ``(R, B)``
-    after : loss of the task of each stage right after the stage, ``(R, B, S)``
-    end : loss of the same task at the end of the cycle, ``(R, B, S)``
-    path : the cycle's iterates one by one, its start first, ``(R, 1 + S K, B, d)``; ``None`` unless asked for
-    """
-
+    #: number of completed cycles at each record, ``(R,)``; a record made after J + 1 cycles describes cycle J
     cycles: np.ndarray
+    #: iterate at the end of the cycle, ``(R, B, d)``
     w: np.ndarray
+    #: joint loss of that iterate, ``(R, B)``
     loss: np.ndarray
+    #: largest joint loss along the cycle's iterates, its start included, ``(R, B)``
     highest: np.ndarray
+    #: loss of the task of each stage right after the stage, ``(R, B, S)``
     after: np.ndarray
+    #: loss of the same task at the end of the cycle, ``(R, B, S)``
     end: np.ndarray
+    #: the cycle's iterates one by one, its start first, ``(R, 1 + S K, B, d)``; ``None`` unless asked for
     path: np.ndarray | None = None
 
     @property
@@ -81,6 +91,7 @@ def sequential_gd(
     present: np.ndarray | None = None,
     keep_path: bool = False,
     device: str = "cpu",
+    graphs: bool | None = None,
 ) -> Run:
     """Run ``budget`` steps ``w <- w - eta grad L_m(w)`` on one task after the other, from ``w = 0``.
 
@@ -96,6 +107,7 @@ def sequential_gd(
     order : tasks of a cycle's stages, ``(B, S)``, or a function from the cycle to it; cyclic by default
     present : which examples are there, ``(B, M, n)``; the others must be zero vectors, and add nothing to the loss
     keep_path : whether to keep every iterate of the recorded cycles
+    graphs : whether the cycles between the recorded ones are recorded as graphs of kernels; on a GPU by default
     """
     B, M, n, d = tasks.shape
     X = torch.tensor(tasks, dtype=torch.float64, device=device)
@@ -128,11 +140,36 @@ def sequential_gd(
     def stages(order: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]]:
         return [stage(torch.as_tensor(column, device=device)) for column in np.ascontiguousarray(order.T)]
 
+    def whole(w: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+        """A cycle as a function of the iterate and its order ``(B, S)``, for a GPU to record."""
+        for column in order.T:
+            _, minus_x, pulls = stage(column)
+            for pull in pulls:
+                w = torch.baddbmm(w, pull, torch.bmm(minus_x, w).sigmoid())
+        return w
+
+    def advance(w: torch.Tensor, first: int, last: int) -> torch.Tensor:
+        """The cycles from ``first`` to before ``last``, whose iterates nobody wants to see."""
+        size = max(1, GRAPH // (3 * M * longest))
+        stepper = Stepper(whole, (w,), steps_per_graph=size)
+        for start in range(first, last, CHUNK):
+            end = min(start + CHUNK, last)
+            drawn = [order(k) if callable(order) else sequence for k in range(start, end)]
+            stepper.run(end - start, torch.as_tensor(np.stack(drawn), device=device))
+        return stepper.state[0]
+
+    sequence = cyclic(B, M) if order is None else order
+    skipping = w.device.type == "cuda" if graphs is None else graphs
     recorded, found, slope = set(np.asarray(record).tolist()), [], torch.empty(B, n, 1, dtype=w.dtype, device=device)
     with torch.inference_mode():
-        fixed = None if callable(order) else stages(cyclic(B, M) if order is None else order)
-        for cycle in range(cycles):
+        fixed = None if callable(order) else stages(sequence)
+        cycle = 0
+        while cycle < cycles:
             watched = cycle + 1 in recorded
+            if skipping and not watched:
+                until = min((k for k in recorded if k > cycle), default=cycles + 1) - 1
+                w, cycle = advance(w, cycle, min(until, cycles)), min(until, cycles)
+                continue
             plan = stages(order(cycle)) if fixed is None else fixed
             if watched:
                 path, after = [w[..., 0].clone()], []
@@ -153,5 +190,6 @@ def sequential_gd(
                 end = torch.stack([final[rows, task] for task, _, _ in plan], -1)
                 kept = [w[..., 0].clone(), final.sum(-1), highest, torch.stack(after, -1), end]
                 found.append([*kept, torch.stack(path)] if keep_path else kept)
+            cycle += 1
         columns = [torch.stack(column).cpu().numpy() for column in zip(*found, strict=True)]
     return Run(np.asarray(record), *columns)

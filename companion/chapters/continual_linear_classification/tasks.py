@@ -11,17 +11,13 @@ from companion.data import load_dataset
 
 @dataclass(frozen=True)
 class Planted:
-    """Tasks whose joint max-margin classifier is known.
+    """Tasks whose joint max-margin classifier is known."""
 
-    Attributes
-    ----------
-    x : signed examples, ``(D, M, n, d)``
-    w : the joint classifier ``argmin ||w|| subject to <x_i, w> >= 1``, ``(D, d)``
-    duals : its multipliers ``lambda``, ``w = sum_i lambda_i x_i``, ``(D, M, n)``
-    """
-
+    #: signed examples, ``(D, M, n, d)``
     x: np.ndarray
+    #: the joint classifier ``argmin ||w|| subject to <x_i, w> >= 1``, ``(D, d)``
     w: np.ndarray
+    #: its multipliers ``lambda``, ``w = sum_i lambda_i x_i``, ``(D, M, n)``
     duals: np.ndarray
 
     @property

@@ -105,6 +105,12 @@ def residual_exponent(x: np.ndarray, w: np.ndarray, duals: np.ndarray) -> float:
     return float(min(1.0, rest, np.linalg.eigvalsh(roots @ roots.T)[0]))
 
 
+def outside(forgetting: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Which records are outside the bounds, rounding errors of losses allowed for."""
+    slack = 1e-9 * (np.abs(lower) + np.abs(upper)) + 1e-13
+    return (forgetting < lower - slack) | (forgetting > upper + slack)
+
+
 # --- tasks that are not jointly separable -----------------------------------------------------------------------------
 
 
@@ -136,6 +142,16 @@ def stalling_point(gradient: np.ndarray, hessian: np.ndarray, K: int) -> tuple[n
 def forgetting_floor(gradient: np.ndarray) -> np.ndarray:
     """Forgetting at rest with a constant step, over ``eta K``: ``sum_m ||g_m||^2 / (2 M)``, ``(D,)``."""
     return (gradient**2).sum((-2, -1)) / (2 * gradient.shape[-2])
+
+
+def joint_loss(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Sum of the logistic losses of examples ``(D, N, d)`` at ``(D, d)``."""
+    return np.logaddexp(0, -np.einsum("bnd,bd->bn", x, w)).sum(-1)
+
+
+def horizon_step(curvature: np.ndarray, horizons: np.ndarray, K: int, largest: float) -> np.ndarray:
+    """``min{largest, ln J / (mu K J)}`` for curvatures ``(D,)`` and horizons ``(H,)``: ``(D, H)``."""
+    return np.minimum(largest, np.log(horizons) / (curvature[:, None] * K * horizons))
 
 
 # --- training to convergence on every task ----------------------------------------------------------------------------

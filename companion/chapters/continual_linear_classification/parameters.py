@@ -1,8 +1,10 @@
-"""The paper and the chapter's parameters."""
+"""The paper, the chapter's parameters and its random numbers."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Annotated
 
+import numpy as np
 import pydantic
 
 from companion import parameters
@@ -18,6 +20,8 @@ PAPER = Paper(
     key="jung2025convergence",
     arxiv="2504.12712",
 )
+
+MOST_NUMBERS = 10**8  # that one array of an experiment may hold
 
 Digit = Annotated[int, pydantic.Field(ge=0, le=9)]
 Pair = Annotated[list[Digit], pydantic.Field(min_length=2, max_length=2)]
@@ -100,4 +104,21 @@ class Parameters(parameters.Parameters):
             raise ValueError(f"eta_const: got {self.eta_const}, allowed: strictly decreasing values")
         if any(a == b for a, b in self.digit_pairs):
             raise ValueError(f"digit_pairs: got {self.digit_pairs}, allowed: pairs of different digits")
+        for name, numbers in (
+            ("datasets", 4 * self.datasets * self.M * self.n_per_task * self.d),
+            ("clashing_sets", 24 * self.clashing_sets * (1 + len(self.eta_const) + 2 * len(self.horizons)) * 6),
+        ):
+            if numbers > MOST_NUMBERS:
+                most = getattr(self, name) * MOST_NUMBERS // numbers
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: at most {most} at these sizes (memory)")
         return self
+
+
+def random_numbers(params: Parameters, *stream: int) -> np.random.Generator:
+    """Independent random numbers for each experiment, by its number."""
+    return np.random.default_rng(random_seed(params, *stream))
+
+
+def random_seed(params: Parameters, *stream: int) -> Sequence[int]:
+    """The seed of such a generator."""
+    return [params.seed, *stream]

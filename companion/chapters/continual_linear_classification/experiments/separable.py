@@ -1,26 +1,25 @@
-"""Experiments on jointly separable tasks: where the iterate goes, what is forgotten, and which constants rule it."""
+"""Jointly separable tasks: where the iterate goes, what is forgotten, and which constants rule it."""
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from companion.analysis.max_margin import max_margin
 from companion.chapters.continual_linear_classification import tasks, theory
-from companion.chapters.continual_linear_classification.sequential import cyclic, random_order, sequential_gd
-from companion.chapters.continual_linear_classification.setting import Parameters
+from companion.chapters.continual_linear_classification.parameters import Parameters, random_numbers, random_seed
+from companion.chapters.continual_linear_classification.sequential import (
+    cyclic,
+    log_spaced,
+    random_order,
+    sequential_gd,
+    unequal,
+)
+from companion.chapters.continual_linear_classification.theory import outside
+from companion.results import experiment
 
 VARIANTS = ("cyclic", "unequal budgets", "last task skipped", "first task alone", "random", "random, never the last")
-
-
-def log_spaced(first: int, last: int, count: int) -> np.ndarray:
-    """Whole numbers from ``first`` to ``last``, evenly spaced on a logarithmic axis."""
-    return np.unique(np.geomspace(min(first, last), last, count).round().astype(int))
-
-
-def unequal(K: int, M: int) -> np.ndarray:
-    """Budgets around K that differ by a factor of 4 from the first task to the last, ``(M,)``."""
-    return np.maximum(1, np.round(K * 4.0 ** (np.arange(M) / (M - 1) - 0.5))).astype(int)
 
 
 # --- where the iterate goes -------------------------------------------------------------------------------------------
@@ -28,40 +27,40 @@ def unequal(K: int, M: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Direction:
-    """Planted tasks, trained on in six ways (``VARIANTS``, the leading axis V); D data sets, R records.
+    """Planted tasks, trained on in six ways (``VARIANTS``, the leading axis V); D data sets, R records."""
 
-    Attributes
-    ----------
-    cycles : completed cycles at the records, ``(R,)``
-    angle : of the iterate to the joint classifier in degrees, ``(V, R, D)``
-    loss : joint loss, ``(V, R, D)``
-    q_angle, q_length : of the log-slope vector, to the joint classifier and over its norm, ``(V, D)``
-    q_own : its angle to the first task's own max-margin direction, ``(V, D)``
-    correct : whether the last iterate classifies all examples correctly, ``(V, D)``
-    individual : angles of the tasks' own max-margin directions to the joint one, ``(D, M)``
-    mean : angle of the mean of all examples to the joint classifier, ``(D,)``
-    projections : the same for the limit of projections, ``(D,)``
-    residual : ``w - ln(J) w_hat`` of the first data set in cyclic order, ``(R, d)``
-    duals, estimated : joint multipliers, and ``eta K J |l'_i|`` at the last cyclic iterate, ``(D, M, n)``
-    """
-
+    #: completed cycles at the records, ``(R,)``
     cycles: np.ndarray
+    #: of the iterate to the joint classifier in degrees, ``(V, R, D)``
     angle: np.ndarray
+    #: joint loss, ``(V, R, D)``
     loss: np.ndarray
+    #: q_angle, q_length: of the log-slope vector, to the joint classifier and over its norm, ``(V, D)``
     q_angle: np.ndarray
     q_length: np.ndarray
+    #: its angle to the first task's own max-margin direction, ``(V, D)``
     q_own: np.ndarray
+    #: whether the last iterate classifies all examples correctly, ``(V, D)``
     correct: np.ndarray
+    #: angles of the tasks' own max-margin directions to the joint one, ``(D, M)``
     individual: np.ndarray
+    #: angle of the mean of all examples to the joint classifier, ``(D,)``
     mean: np.ndarray
+    #: the same for the limit of projections, ``(D,)``
     projections: np.ndarray
+    #: ``w - ln(J) w_hat`` of the first data set in cyclic order, ``(R, d)``
     residual: np.ndarray
+    #: least and largest number of steps that a task of the run with unequal budgets got, ``(2,)``
+    budgets: np.ndarray
+    #: share of the cycles in random order in which some task comes twice, and its expectation, ``(2,)``
+    repeated: np.ndarray
+    #: duals, estimated: joint multipliers, and ``eta K J |l'_i|`` at the last cyclic iterate, ``(D, M, n)``
     duals: np.ndarray
     estimated: np.ndarray
 
 
 def _planted(params: Parameters, stream: int, datasets: int | None = None) -> tasks.Planted:
-    rng = np.random.default_rng([params.seed, stream])
+    rng = random_numbers(params, stream)
     return tasks.planted(
         rng,
         datasets or params.datasets,
@@ -74,6 +73,7 @@ def _planted(params: Parameters, stream: int, datasets: int | None = None) -> ta
     )
 
 
+@experiment
 def direction(params: Parameters) -> Direction:
     """C1 and C2: the six ways of training, on the same data."""
     data = _planted(params, 1)
@@ -81,17 +81,24 @@ def direction(params: Parameters) -> Direction:
     records = np.union1d(log_spaced(1, params.n_cycles, 30), max(1, round(0.13 * params.n_cycles)))
     equal, skipping = np.full(M, params.K), np.append(np.full(M - 1, params.K), 0)
     common = {"eta": params.eta, "cycles": params.n_cycles, "record": records, "device": params.device}
+    budget = np.repeat([equal, unequal(params.K, M), skipping, equal], D, 0)
     in_turn = sequential_gd(
         np.tile(data.x, (4, 1, 1, 1)),
-        budget=np.repeat([equal, unequal(params.K, M), skipping, equal], D, 0),
+        budget=budget,
         order=np.concatenate([np.tile(cyclic(D, M), (3, 1)), np.zeros((D, M), dtype=int)]),
         **common,
     )
-    free, confined = (random_order(D, M, [params.seed, 2, last], last) for last in (M, M - 1))
+    repeats: list[float] = []
+
+    def watched(order: np.ndarray) -> np.ndarray:
+        repeats.append((np.diff(np.sort(order)) == 0).any(-1).mean())
+        return order
+
+    free, confined = (random_order(D, M, random_seed(params, 2, last), last) for last in (M, M - 1))
     drawn = sequential_gd(
         np.tile(data.x, (2, 1, 1, 1)),
         budget=params.K,
-        order=lambda cycle: np.concatenate([free(cycle), confined(cycle)]),
+        order=lambda cycle: np.concatenate([watched(free(cycle)), confined(cycle)]),
         **common,
     )
     w = np.concatenate([in_turn.w, drawn.w], 1).reshape(len(records), len(VARIANTS), D, -1)
@@ -111,6 +118,8 @@ def direction(params: Parameters) -> Direction:
         mean=theory.angle(data.x.mean((1, 2)), data.w),
         projections=theory.angle(np.array([theory.projections(x) for x in data.x]), data.w),
         residual=w[:, 0, 0] - np.log(records)[:, None] * data.w[0],
+        budgets=np.sort(budget[D])[[0, -1]],
+        repeated=np.array([np.mean(repeats), 1 - math.factorial(M) / M**M]),
         duals=data.duals,
         estimated=params.eta * params.K * params.n_cycles * slope,
     )
@@ -118,31 +127,28 @@ def direction(params: Parameters) -> Direction:
 
 @dataclass(frozen=True)
 class Plane:
-    """Six points of the plane in three tasks.
+    """Six points of the plane in three tasks."""
 
-    Attributes
-    ----------
-    x : the points, ``(3, 2, 2)``
-    joint, own : the joint max-margin direction ``(2,)`` and those of the tasks, ``(3, 2)``
-    path : iterates of the first cycles, step by step, ``(T + 1, 2)``; a stage is K steps
-    K : steps per stage
-    cycles : records, ``(R,)``
-    angle : to the joint direction, ``(3, R)``: cyclic order, random order, the first task alone
-    q : the log-slope vectors, ``(3, 2)``
-    projections : path of the cyclic projections, one per stage, ``(S + 1, 2)``
-    """
-
+    #: the points, ``(3, 2, 2)``
     x: np.ndarray
+    #: joint, own: the joint max-margin direction ``(2,)`` and those of the tasks, ``(3, 2)``
     joint: np.ndarray
     own: np.ndarray
+    #: iterates of the first cycles, step by step, ``(T + 1, 2)``; a stage is K steps
     path: np.ndarray
+    #: steps per stage
     K: int
+    #: records, ``(R,)``
     cycles: np.ndarray
+    #: to the joint direction, ``(3, R)``: cyclic order, random order, the first task alone
     angle: np.ndarray
+    #: the log-slope vectors, ``(3, 2)``
     q: np.ndarray
+    #: path of the cyclic projections, one per stage, ``(S + 1, 2)``
     projections: np.ndarray
 
 
+@experiment
 def plane(params: Parameters) -> Plane:
     """C6: the toy that can be drawn."""
     x = tasks.plane()
@@ -154,7 +160,7 @@ def plane(params: Parameters) -> Plane:
     common |= {"cycles": params.n_cycles, "record": records}
     orders = np.array([[0, 1, 2], [0, 0, 0]])
     fixed = sequential_gd(np.tile(x, (2, 1, 1, 1)), order=orders, **common)
-    drawn = sequential_gd(x[None], order=random_order(1, 3, [params.seed, 3]), **common)
+    drawn = sequential_gd(x[None], order=random_order(1, 3, random_seed(params, 3)), **common)
     w = np.stack([fixed.w[:, 0], drawn.w[:, 0], fixed.w[:, 1]])
     u, visited = np.zeros(2), [np.zeros(2)]
     for _ in range(4):
@@ -177,24 +183,21 @@ def plane(params: Parameters) -> Plane:
 
 @dataclass(frozen=True)
 class StepSizes:
-    """One data set, cyclic, at the two step sizes of the theorems and at larger ones.
+    """One data set, cyclic, at the two step sizes of the theorems and at larger ones."""
 
-    Attributes
-    ----------
-    eta : step sizes, ``(E,)``: that of the cyclic theorem, that of the random-order theorem, then larger ones
-    K : steps per stage
-    cycles : ``(R,)``
-    loss : joint loss, ``(R, E)``
-    phi : margin of the joint classifier
-    """
-
+    #: step sizes, ``(E,)``: that of the cyclic theorem, that of the random-order theorem, then larger ones
     eta: np.ndarray
+    #: steps per stage
     K: int
+    #: ``(R,)``
     cycles: np.ndarray
+    #: joint loss, ``(R, E)``
     loss: np.ndarray
+    #: margin of the joint classifier
     phi: float
 
 
+@experiment
 def step_sizes(params: Parameters) -> StepSizes:
     """The theorems' sufficient step sizes beside those that work."""
     data = _planted(params, 1, 1)
@@ -221,39 +224,29 @@ ETA_FOUR, K_FOUR = 0.05, 10
 
 @dataclass(frozen=True)
 class Forgetting:
-    """Cycle-averaged forgetting: the four points in two splits, planted tasks, tasks without a negative product.
+    """Cycle-averaged forgetting: the four points in two splits, planted tasks, tasks without a negative product."""
 
-    Attributes
-    ----------
-    cycles : completed cycles J + 1 of the four points' records, ``(R,)``
-    four : forgetting, ``(R, 2)``, contradicting split first
-    lower, upper : the bounds with each split's own alignment, ``(R, 2)``
-    lower_other, upper_other : with the alignment of the other split
-    constant : the limit of J^2 times forgetting, ``(2,)``
-    saw : losses of the two tasks along the first cycles of the contradicting split, step by step, ``(T + 1, 2)``
-    planted_violations, planted_checked : records of planted tasks outside their bounds, and how many there are
-    friendly : forgetting of tasks whose examples have no negative product, task by task, ``(R', D, M)``
-    mirrored : the same after mirroring every other task across the joint classifier
-    """
-
+    #: completed cycles J + 1 of the four points' records, ``(R,)``
     cycles: np.ndarray
+    #: forgetting, ``(R, 2)``, contradicting split first
     four: np.ndarray
+    #: lower, upper: the bounds with each split's own alignment, ``(R, 2)``
     lower: np.ndarray
     upper: np.ndarray
+    #: lower_other, upper_other: with the alignment of the other split
     lower_other: np.ndarray
     upper_other: np.ndarray
+    #: the limit of J^2 times forgetting, ``(2,)``
     constant: np.ndarray
+    #: losses of the two tasks along the first cycles of the contradicting split, step by step, ``(T + 1, 2)``
     saw: np.ndarray
+    #: planted_violations, planted_checked: records of planted tasks outside their bounds, and how many there are
     planted_violations: int
     planted_checked: int
+    #: forgetting of tasks whose examples have no negative product, task by task, ``(R', D, M)``
     friendly: np.ndarray
+    #: the same after mirroring every other task across the joint classifier
     mirrored: np.ndarray
-
-
-def outside(forgetting: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Which records are outside the bounds, rounding errors of losses allowed for."""
-    slack = 1e-9 * (np.abs(lower) + np.abs(upper)) + 1e-13
-    return (forgetting < lower - slack) | (forgetting > upper + slack)
 
 
 def _friendly(rng: np.random.Generator, datasets: int, M: int, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -264,6 +257,7 @@ def _friendly(rng: np.random.Generator, datasets: int, M: int, n: int, d: int) -
     return x, mirrored
 
 
+@experiment
 def forgetting(params: Parameters) -> Forgetting:
     """C3: the sign of forgetting and its bounds."""
     four = tasks.four_points()
@@ -284,7 +278,7 @@ def forgetting(params: Parameters) -> Forgetting:
     planted = sequential_gd(data.x, cycles=few, record=records, **settings)
     bad = outside(planted.forgetting, *theory.forgetting_bounds(planted.highest, data.x, params.eta, params.K))
 
-    rng = np.random.default_rng([params.seed, 5])
+    rng = random_numbers(params, 5)
     both = _friendly(rng, min(params.datasets, 50), params.M, params.n_per_task, params.d)
     runs = sequential_gd(np.concatenate(both), cycles=60, record=np.arange(1, 61), **settings)
     single = runs.end - runs.after
@@ -310,30 +304,26 @@ def forgetting(params: Parameters) -> Forgetting:
 
 @dataclass(frozen=True)
 class Constants:
-    """Loss and forgetting late in training against the exact constants, over D planted data sets, all M together.
+    """Loss and forgetting late in training against the exact constants, over D planted data sets, all M together."""
 
-    Attributes
-    ----------
-    M, K : tasks and budget of each data set, ``(D,)``
-    between : variance between the tasks, ``(D,)``
-    cycles : records J + 1, ``(R,)``
-    loss, forgetting : ``(R, D)``
-    loss_constant, forgetting_constant : the theorem's, ``(D,)``
-    naive_constant : the formula with every task's own max-margin solution in place of its share, ``(D,)``
-    naive_loss_constant : the loss constant with the largest of the tasks' own margins, ``(D,)``
-    scale : sum of the ``||v_m||^2 / (2 eta K M)``, the size against which errors are measured, ``(D,)``
-    """
-
+    #: M, K: tasks and budget of each data set, ``(D,)``
     M: np.ndarray
     K: np.ndarray
+    #: variance between the tasks, ``(D,)``
     between: np.ndarray
+    #: records J + 1, ``(R,)``
     cycles: np.ndarray
+    #: loss, forgetting: ``(R, D)``
     loss: np.ndarray
     forgetting: np.ndarray
+    #: loss_constant, forgetting_constant: the theorem's, ``(D,)``
     loss_constant: np.ndarray
     forgetting_constant: np.ndarray
+    #: the formula with every task's own max-margin solution in place of its share, ``(D,)``
     naive_constant: np.ndarray
+    #: the loss constant with the largest of the tasks' own margins, ``(D,)``
     naive_loss_constant: np.ndarray
+    #: sum of the ``||v_m||^2 / (2 eta K M)``, the size against which errors are measured, ``(D,)``
     scale: np.ndarray
 
     @property
@@ -342,13 +332,14 @@ class Constants:
         return ((self.cycles[-1] - 1) ** 2 * self.forgetting[-1] - self.forgetting_constant) / self.scale
 
 
+@experiment
 def constants(params: Parameters) -> Constants:
     """C4: one run per number of tasks; budgets and variances differ from data set to data set."""
     records = log_spaced(params.cycles_constants // 10, params.cycles_constants, 12)
     D = params.datasets
     parts = []
     for M in params.tasks_list:
-        rng = np.random.default_rng([params.seed, 6, M])
+        rng = random_numbers(params, 6, M)
         n, d = max(params.n_per_task, 3), max(params.d, M + 2)
         between = rng.permutation(np.geomspace(*params.spreads, D))
         data = tasks.planted(rng, D, M, n, d, between=between, supports=M + 2, bias=params.bias, gap=params.gap)
@@ -384,27 +375,24 @@ def constants(params: Parameters) -> Constants:
 
 @dataclass(frozen=True)
 class Orders:
-    """Three tasks in all six orders, with equal and with unequal budgets; D data sets.
+    """Three tasks in all six orders, with equal and with unequal budgets; D data sets."""
 
-    Attributes
-    ----------
-    orders : ``(6, 3)``
-    measured, predicted : J^2 times cycle-averaged forgetting and its exact limit, ``(2 budgets, 6, D)``
-    single : J^2 times the forgetting of task 0 alone, ``(2, 6, D)``
-    scale : ``sum_m ||v_m||^2 / (2 eta M K_m)``, ``(2, 1, D)``
-    """
-
+    #: ``(6, 3)``
     orders: np.ndarray
+    #: measured, predicted: J^2 times cycle-averaged forgetting and its exact limit, ``(2 budgets, 6, D)``
     measured: np.ndarray
     predicted: np.ndarray
+    #: J^2 times the forgetting of task 0 alone, ``(2, 6, D)``
     single: np.ndarray
+    #: ``sum_m ||v_m||^2 / (2 eta M K_m)``, ``(2, 1, D)``
     scale: np.ndarray
 
 
+@experiment
 def orders(params: Parameters) -> Orders:
     """Extension: the limit of forgetting does not depend on the order, unless the budgets are unequal."""
     D, cycles = min(params.datasets, 8), max(100, params.cycles_constants // 2)
-    rng = np.random.default_rng([params.seed, 7])
+    rng = random_numbers(params, 7)
     data = tasks.planted(rng, D, 3, max(params.n_per_task, 3), max(params.d, 5), between=2.0, supports=5)
     permutations = np.array(list(itertools.permutations(range(3))))
     budgets = np.stack([np.full(3, params.K), unequal(params.K, 3)])
@@ -434,28 +422,25 @@ def orders(params: Parameters) -> Orders:
 
 @dataclass(frozen=True)
 class TwoTasks:
-    """Two tasks at several angles, D data sets each.
+    """Two tasks at several angles, D data sets each."""
 
-    Attributes
-    ----------
-    angles : between the tasks' shares of the joint classifier, degrees, ``(A,)``
-    measured : late J^2 times forgetting, times ``8 eta K``, ``(A, D)``
-    first : forgetting in the first cycle, ``(A, D)``
-    examples : angle between the sums of the two tasks' examples, ``(A, D)``
-    curve : the theorem on a grid, ``(2, G)``: angle and constant
-    """
-
+    #: between the tasks' shares of the joint classifier, degrees, ``(A,)``
     angles: np.ndarray
+    #: late J^2 times forgetting, times ``8 eta K``, ``(A, D)``
     measured: np.ndarray
+    #: forgetting in the first cycle, ``(A, D)``
     first: np.ndarray
+    #: angle between the sums of the two tasks' examples, ``(A, D)``
     examples: np.ndarray
+    #: the theorem on a grid, ``(2, G)``: angle and constant
     curve: np.ndarray
 
 
+@experiment
 def two_tasks(params: Parameters) -> TwoTasks:
     """Extension: the angle at which forgetting turns into backward transfer."""
     angles, D, cycles = np.array(params.angles), max(2, min(params.datasets // 3, 50)), params.cycles_constants
-    rng = np.random.default_rng([params.seed, 8])
+    rng = random_numbers(params, 8)
     between = np.repeat(np.tan(np.radians(angles) / 2) ** 2, D)
     n, d = params.n_per_task, max(params.d, 3)
     data = tasks.planted(rng, len(between), 2, n, d, between=between, bias=params.bias, gap=params.gap, equal=True)

@@ -1,4 +1,4 @@
-"""Experiments on tasks without a joint classifier, on digits, and the whole run."""
+"""Tasks without a joint classifier, and digits."""
 
 from dataclasses import dataclass
 
@@ -6,26 +6,10 @@ import numpy as np
 
 from companion.analysis.max_margin import NotSeparableError, max_margin
 from companion.chapters.continual_linear_classification import tasks, theory
-from companion.chapters.continual_linear_classification.separable import (
-    Constants,
-    Direction,
-    Forgetting,
-    Orders,
-    Plane,
-    StepSizes,
-    TwoTasks,
-    constants,
-    direction,
-    forgetting,
-    log_spaced,
-    orders,
-    outside,
-    plane,
-    step_sizes,
-    two_tasks,
-)
-from companion.chapters.continual_linear_classification.sequential import sequential_gd
-from companion.chapters.continual_linear_classification.setting import Parameters
+from companion.chapters.continual_linear_classification.parameters import Parameters, random_numbers
+from companion.chapters.continual_linear_classification.sequential import log_spaced, sequential_gd
+from companion.chapters.continual_linear_classification.theory import horizon_step, joint_loss, outside
+from companion.results import experiment
 
 M_CLASH, N_CLASH, D_CLASH, K_CLASH = 6, 4, 6, 5
 SHIFT, LEAST_CURVATURE, LARGEST_STEP = 0.3, 0.1, 0.1
@@ -33,59 +17,46 @@ SHIFT, LEAST_CURVATURE, LARGEST_STEP = 0.3, 0.1, 0.1
 
 @dataclass(frozen=True)
 class Clashing:
-    """Gaussian tasks, each separable, together not; D data sets, H horizons, E constant steps.
+    """Gaussian tasks, each separable, together not; D data sets, H horizons, E constant steps."""
 
-    Attributes
-    ----------
-    horizons : cycles J of the runs with a horizon-dependent step, ``(H,)``
-    curvature : least eigenvalue of the joint Hessian at the minimizer, ``(D,)``
-    step : horizon-dependent steps, ``(D, H)``
-    gap : excess joint loss at the horizon, ``(D, H)``
-    predicted : the constant-step floor at that step, ``(D, H)``
-    distance : to the joint minimizer over its norm, at the horizon, ``(D, H)``
-    distance_largest : the same with the largest step, ``(D, H)``
-    gap_largest : excess loss at the same cycles with the constant step ``LARGEST_STEP``, ``(D, H)``
-    near, near_curvature : excess loss of nearly separable data sets ``(D', H)``, and their curvature
-    eta : constant steps, ``(E,)``
-    cycles : records of the constant-step runs, ``(R,)``
-    floor : excess loss with constant steps, ``(R, D, E)``
-    floor_predicted : to first order in ``(eta K)^2``, ``(D, E)``
-    floor_joint : excess loss with the same steps on all tasks at once, ``(R, D, E)``
-    forgetting : with constant steps, ``(R, D, E)``
-    forgetting_predicted : ``eta K sum ||g_m||^2 / (2 M)``, ``(D, E)``
-    forgetting_dealt : the same formula after dealing the examples to the tasks at random, ``(D, E)``
-    drawn : how many random data sets it took
-    """
-
+    #: cycles J of the runs with a horizon-dependent step, ``(H,)``
     horizons: np.ndarray
+    #: least eigenvalue of the joint Hessian at the minimizer, ``(D,)``
     curvature: np.ndarray
+    #: horizon-dependent steps, ``(D, H)``
     step: np.ndarray
+    #: excess joint loss at the horizon, ``(D, H)``
     gap: np.ndarray
+    #: the constant-step floor at that step, ``(D, H)``
     predicted: np.ndarray
+    #: to the joint minimizer over its norm, at the horizon, ``(D, H)``
     distance: np.ndarray
+    #: the same with the largest step, ``(D, H)``
     distance_largest: np.ndarray
+    #: excess loss at the same cycles with the constant step ``LARGEST_STEP``, ``(D, H)``
     gap_largest: np.ndarray
+    #: near, near_curvature: excess loss of nearly separable data sets ``(D', H)``, and their curvature
     near: np.ndarray
     near_curvature: np.ndarray
+    #: constant steps, ``(E,)``
     eta: np.ndarray
+    #: records of the constant-step runs, ``(R,)``
     cycles: np.ndarray
+    #: excess loss with constant steps, ``(R, D, E)``
     floor: np.ndarray
+    #: to first order in ``(eta K)^2``, ``(D, E)``
     floor_predicted: np.ndarray
+    #: floor_dealt, forgetting_dealt: the same formulas after dealing the examples to the tasks at random, ``(D, E)``
+    floor_dealt: np.ndarray
+    #: excess loss with the same steps on all tasks at once, ``(R, D, E)``
     floor_joint: np.ndarray
+    #: with constant steps, ``(R, D, E)``
     forgetting: np.ndarray
+    #: ``eta K sum ||g_m||^2 / (2 M)``, ``(D, E)``
     forgetting_predicted: np.ndarray
     forgetting_dealt: np.ndarray
+    #: how many random data sets it took
     drawn: int
-
-
-def horizon_step(curvature: np.ndarray, horizons: np.ndarray, K: int) -> np.ndarray:
-    """``min{LARGEST_STEP, ln J / (mu K J)}`` for curvatures ``(D,)`` and horizons ``(H,)``: ``(D, H)``."""
-    return np.minimum(LARGEST_STEP, np.log(horizons) / (curvature[:, None] * K * horizons))
-
-
-def joint_loss(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Sum of the logistic losses of examples ``(D, N, d)`` at ``(D, d)``."""
-    return np.logaddexp(0, -np.einsum("bnd,bd->bn", x, w)).sum(-1)
 
 
 def _minimizers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -95,23 +66,24 @@ def _minimizers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return w, joint_loss(x, w), np.array([np.linalg.eigvalsh(s[1])[0] for s in solved])
 
 
+@experiment
 def clashing(params: Parameters) -> Clashing:
     """C5: the horizon-dependent step, constant steps, and GD on all tasks at once."""
-    rng = np.random.default_rng([params.seed, 10])
+    rng = random_numbers(params, 10)
     D, K = params.clashing_sets, K_CLASH
     x, drawn, rejected = tasks.clashing(rng, D, M_CLASH, N_CLASH, D_CLASH, SHIFT, LEAST_CURVATURE)
     flat = x.reshape(D, -1, D_CLASH)
     w_star, least, curvature = _minimizers(flat)
     horizons, eta = np.array(params.horizons), np.array(params.eta_const)
     H, E = len(horizons), len(eta)
-    step = horizon_step(curvature, horizons, K)
+    step = horizon_step(curvature, horizons, K, LARGEST_STEP)
 
     near = np.array(rejected[: min(D, len(rejected))]).reshape(-1, M_CLASH, N_CLASH, D_CLASH)
     near_flat = near.reshape(len(near), M_CLASH * N_CLASH, D_CLASH)
     near_least, near_curvature = np.zeros(0), np.zeros(0)
     if len(near):
         _, near_least, near_curvature = _minimizers(near_flat)
-    near_step = horizon_step(near_curvature, horizons, K)
+    near_step = horizon_step(near_curvature, horizons, K, LARGEST_STEP)
 
     last = max(4000, int(horizons[-1]))
     records = np.union1d(np.union1d(log_spaced(10, last, 12), horizons), last // 2)
@@ -141,7 +113,7 @@ def clashing(params: Parameters) -> Clashing:
     )
     gradient, hessian = theory.task_derivatives(x, w_star)
     dealt = rng.permuted(np.arange(M_CLASH * N_CLASH))
-    other, _ = theory.task_derivatives(flat[:, dealt].reshape(x.shape), w_star)
+    other, other_hessian = theory.task_derivatives(flat[:, dealt].reshape(x.shape), w_star)
     floor = theory.stalling_point(gradient, hessian, K)[1]
     forgets = run.forgetting[:, : D * (H + 1 + E)].reshape(len(records), D, H + 1 + E)
     return Clashing(
@@ -159,6 +131,7 @@ def clashing(params: Parameters) -> Clashing:
         cycles=records,
         floor=gap[:, :, H + 1 :],
         floor_predicted=floor[:, None] * (K * eta) ** 2,
+        floor_dealt=theory.stalling_point(other, other_hessian, K)[1][:, None] * (K * eta) ** 2,
         floor_joint=joint.loss.reshape(len(records), D, E) - least[:, None],
         forgetting=forgets[:, :, H + 1 :],
         forgetting_predicted=theory.forgetting_floor(gradient)[:, None] * K * eta,
@@ -177,47 +150,44 @@ IMAGES, ATTEMPTS = 170, 8
 
 @dataclass(frozen=True)
 class Digits:
-    """Pairs of digits: three tasks with a joint classifier, and all pairs at half the resolution, without one.
+    """Pairs of digits: three tasks with a joint classifier, and all pairs at half the resolution, without one."""
 
-    Attributes
-    ----------
-    cycles : records of the separable tasks, ``(R,)``
-    angle : to the joint max-margin direction, ``(R, 2)``: cyclic, the first pair alone
-    individual : angles of the pairs' own max-margin directions to the joint one, ``(3,)``; empty if not separable
-    margin : joint margin, zero if not separable
-    exponent : of J in the approach to the limit of the residual, see the chapter; zero if not separable
-    loss, forgetting : in cyclic order, ``(R,)``
-    violations : records outside the a-posteriori bounds
-    attempts : draws of images until each of all pairs was separable at half the resolution
-    separable, joint_separable : whether each pair is then, and whether their union is
-    coarse_cycles : records there, ``(R',)``
-    gap : excess joint loss there: two constant steps, and the second on the first pair alone, ``(R', E + 1)``
-    distance : to the joint minimizer over its norm, ``(R', E + 1)``
-    predicted : floors of the excess loss to first order, ``(E,)``
-    coarse_forgetting, coarse_predicted : at the end, and to first order, ``(E,)``
-    curvature : least and largest eigenvalue of the joint Hessian at the minimizer, ``(2,)``
-    """
-
+    #: records of the separable tasks, ``(R,)``
     cycles: np.ndarray
+    #: to the joint max-margin direction, ``(R, 2)``: cyclic, the first pair alone
     angle: np.ndarray
+    #: angles of the pairs' own max-margin directions to the joint one, ``(3,)``; empty if not separable
     individual: np.ndarray
+    #: joint margin, zero if not separable
     margin: float
+    #: of J in the approach to the limit of the residual, see the chapter; zero if not separable
     exponent: float
+    #: loss, forgetting: in cyclic order, ``(R,)``
     loss: np.ndarray
     forgetting: np.ndarray
+    #: records outside the a-posteriori bounds
     violations: int
+    #: draws of images until each of all pairs was separable at half the resolution
     attempts: int
+    #: separable, joint_separable: whether each pair is then, and whether their union is
     separable: tuple[bool, ...]
     joint_separable: bool
+    #: records there, ``(R',)``
     coarse_cycles: np.ndarray
+    #: excess joint loss there: two constant steps, and the second on the first pair alone, ``(R', E + 1)``
     gap: np.ndarray
+    #: to the joint minimizer over its norm, ``(R', E + 1)``
     distance: np.ndarray
+    #: floors of the excess loss to first order, ``(E,)``
     predicted: np.ndarray
+    #: coarse_forgetting, coarse_predicted: at the end, and to first order, ``(E,)``
     coarse_forgetting: np.ndarray
     coarse_predicted: np.ndarray
+    #: least and largest eigenvalue of the joint Hessian at the minimizer, ``(2,)``
     curvature: np.ndarray
 
 
+@experiment
 def digits(params: Parameters) -> Digits:
     """C1 and C5 on real tasks."""
     x = tasks.digit_tasks(params.digit_pairs[:3], params.digits_per_task, params.seed)
@@ -287,37 +257,4 @@ def digits(params: Parameters) -> Digits:
         coarse_forgetting=run.forgetting[-1, :E],
         coarse_predicted=forgets,
         curvature=np.linalg.eigvalsh(hessian)[[0, -1]],
-    )
-
-
-# --- all --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Results:
-    """One field per experiment."""
-
-    direction: Direction
-    plane: Plane
-    step_sizes: StepSizes
-    forgetting: Forgetting
-    constants: Constants
-    orders: Orders
-    two_tasks: TwoTasks
-    clashing: Clashing
-    digits: Digits
-
-
-def run(params: Parameters) -> Results:
-    """All experiments."""
-    return Results(
-        direction=direction(params),
-        plane=plane(params),
-        step_sizes=step_sizes(params),
-        forgetting=forgetting(params),
-        constants=constants(params),
-        orders=orders(params),
-        two_tasks=two_tasks(params),
-        clashing=clashing(params),
-        digits=digits(params),
     )
