@@ -81,10 +81,10 @@ mutants: $(READY)
 mutants-changed: $(READY)
 	$(PY) -m companion.mutants --no-record $(if $(ALL),,--changed)
 
-pdf: html
+pdf: book browser
 	$(PY) -m companion.site pdf
 
-zip: html
+zip: book
 	$(PY) -m companion.site zip
 
 serve: book
