@@ -117,23 +117,27 @@ def incremental(
     log_eps = np.log(eps / np.sqrt(1 - beta2), out=np.full((runs, 1), -np.inf), where=eps > 0)
     log_eps = put(log_eps) if rule == "adam" and (eps > 0).any() else None
     each, per_epoch = put(np.arange(runs))[:, None], N // batch_size
+    whole = per_epoch == 1 < N and orders.cyclic
 
     def epoch(w, m, v, ref, rates, *order):
         margins = xp.matmul(X, w[:, :, None])[:, :, 0]
         least, floor = xp.amin(margins, 1)[:, None], _TINY
-        if rule != "sgd":
-            state = xp.log(xp.clip(xp.amax(v, 1), _TINY, None)) / 2 if rule == "adam" else _log_size(xp, m)
-            least = xp.minimum(least, ref + _LARGEST_STATE - state[:, None])
+        if rule != "sgd":  # ref moves to the least margin, unless a moment would overflow
+            largest = xp.amax(v, 1) if rule == "adam" else xp.amax(xp.abs(m), 1)
+            state = xp.log(xp.clip(largest, _TINY, None))[:, None]
+            state = state / 2 if rule == "adam" else state
+            least = xp.minimum(least, ref + _LARGEST_STATE - state)
             shift = xp.exp(least - ref)
             m = m * shift
             v = v * shift * shift if rule == "adam" else v
         ref, w = least, w + 0
         if log_eps is not None:
             floor = xp.exp(xp.clip(ref + log_eps, -690.0, 690.0))
-        samples = X[each, order[0]] if order else X
+        parts = X[each, order[0]] if order else X
+        if batch_size > 1:
+            parts = parts.reshape(runs, per_epoch, batch_size, d)
         for k in range(per_epoch):
-            x = samples[:, k] if batch_size == 1 else samples[:, k * batch_size : (k + 1) * batch_size]
-            g = gradient(xp, x, w, ref, margins if per_epoch == 1 < N and not order else None)
+            g = gradient(xp, parts[:, k], w, ref, margins if whole else None)
             eta = unit * rates[k]
             if rule == "sgd":
                 w -= eta * g
@@ -156,10 +160,6 @@ def incremental(
     state = (put(first), put(zero), put(zero), put(lowest))
     states = march(epoch, state, keep, inputs, substeps=per_epoch)
     return Path(np.array(keep), np.stack([get(w) for w, *_ in states]))
-
-
-def _log_size(xp: ModuleType, m: Any) -> Any:
-    return xp.log(xp.clip(xp.amax(xp.abs(m), 1), _TINY, None))
 
 
 def gradient(xp: ModuleType, x: Any, w: Any, ref: Any, margins: Any = None) -> Any:

@@ -43,7 +43,7 @@ class Parameters(parameters.Parameters):
     epochs: int = parameter("epochs of the runs with one sample a step", quick=2000, paper=5000, ge=10, le=100_000)
     steps: int = parameter("steps of the runs with larger batches", quick=20_000, paper=100_000, ge=10, le=10_000_000)
     batch_sizes: list[Size] = parameter(
-        "batch sizes, divisors of N; 1 and N come with them", quick=[1, 2, 5, 10], paper=[1, 2, 5, 10, 20],
+        "batch sizes, divisors of N; 1 and N are added", quick=[1, 2, 5, 10], paper=[1, 2, 5, 10, 20],
         min_length=1, max_length=12,
     )  # fmt: skip
     beta_signum: float = parameter("Signum's momentum β", quick=0.99, ge=0, le=0.9999)

@@ -19,7 +19,7 @@ def memory_weights(beta: np.ndarray, N: int) -> np.ndarray:
 
 
 def epoch_map(xp: ModuleType, X: Any, p: Any, A1: Any, A2: Any) -> Any:
-    """Incremental Adam's displacement over an epoch with frozen weights, per step size and without ``C_inc``.
+    """Incremental Adam's displacement over an epoch with frozen weights.
 
     Parameters
     ----------
@@ -29,8 +29,9 @@ def epoch_map(xp: ModuleType, X: Any, p: Any, A1: Any, A2: Any) -> Any:
 
     Returns
     -------
-    ``sum_i (sum_j A1_ij p_j x_j) / sqrt(sum_j A2_ij p_j^2 x_j^2)``, ``(runs, d)``; the sum of squares, not the square
-    of a sum, is what the batch size changes.
+    ``sum_i (sum_j A1_ij p_j x_j) / sqrt(sum_j A2_ij p_j^2 x_j^2)``, ``(runs, d)``, per step
+    size and without ``C_inc``. The sum of squares, not the square of a sum, is what the
+    batch size changes.
     """
     g = p[:, :, None] * X
     return (xp.matmul(A1, g) / xp.sqrt(xp.matmul(A2, g * g))).sum(1)
@@ -121,22 +122,26 @@ def proxy_metric(X: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 
 def dual_map(X: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``T(c)``, the dual solution of the maximum margin in the metric ``M(c)``, on the simplex; and its ``w``."""
+    """``T(c)``, the dual solution of the maximum margin in the metric ``M(c)``, and ``w(c)``."""
     w, multipliers = weighted_svm(X, proxy_metric(X, c))
     return multipliers / multipliers.sum(), w
 
 
-def dual_map_at(X: np.ndarray, c: np.ndarray, A1: np.ndarray, A2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The dual map of cyclic Adam with its own ``beta1`` and ``beta2``, and with batches of ``N / n`` samples.
+def dual_map_at(
+    X: np.ndarray, c: np.ndarray, A1: np.ndarray, A2: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The dual map of cyclic Adam with its own rates, and with batches of ``N / n`` samples.
 
-    ``A1``, ``A2`` are :func:`memory_weights` over the ``n`` batches, ``g_B = sum_(j in B) c_j x_j``. The epoch map is
-    ``sum_j c_j S_B(j) x_j`` with the diagonal ``S_B = sum_A A1_AB / sqrt(sum_C A2_AC g_C^2)``. With
-    ``K_ij = <x_i, S_B(j) x_j>`` a limit direction solves ``multipliers >= 0``, ``K multipliers >= 1``, one of the two
-    an equality for every sample: a linear complementarity problem.
+    ``A1``, ``A2`` are :func:`memory_weights` over the ``n`` batches; batch ``B`` has the
+    gradient ``g_B = sum_(j in B) c_j x_j``. The epoch map is ``sum_j c_j S_B(j) x_j`` with
+    the diagonal ``S_B = sum_A A1_AB / sqrt(sum_C A2_AC g_C^2)``. With ``K_ij = <x_i,
+    S_B(j) x_j>`` a limit direction solves ``multipliers >= 0``, ``K multipliers >= 1``,
+    one of the two an equality for every sample: a linear complementarity problem.
     """
     size = len(X) // len(A1)
     g = (c[:, None] * X).reshape(len(A1), size, -1).sum(1)
-    S = np.repeat(A1.T @ (1 / np.sqrt(np.maximum(A2 @ (g * g), np.finfo(float).tiny))), size, axis=0)
+    root = np.sqrt(np.maximum(A2 @ (g * g), np.finfo(float).tiny))
+    S = np.repeat(A1.T @ (1 / root), size, axis=0)
     multipliers = complementary(X @ (S * X).T)
     return multipliers / multipliers.sum(), (S * X).T @ multipliers
 
