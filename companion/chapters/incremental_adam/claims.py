@@ -584,7 +584,7 @@ def verify(params: Parameters, results: Results) -> Verdicts:
 
 def _quantities(results: Results) -> dict[str, object]:
     """Further measured values that the chapter's page quotes."""
-    runs, found, memory, images = results.runs, results.fixed_points, results.memory, results.images
+    runs, found, images = results.runs, results.fixed_points, results.images
     gauss, rade = runs.kinds
     data, eps, scaling = runs.data, results.epsilon, results.scaling
     small = scaling.gap <= 0.01
@@ -602,7 +602,6 @@ def _quantities(results: Results) -> dict[str, object]:
         "batches": runs.batches,
         "batch_rinf": [curve.rinf[-1, gauss].mean() for curve in runs.adam],
         "batch_predicted": [found.data.rinf(w).mean() for w in [found.w, *found.batch_w]],
-        "signum_large_steps": memory.rinf[:, memory.beta.tolist().index(0.999)].mean(-1),
         "scaling": [coefficient[:, small].min(), coefficient[:, small].max()],
         "scaling_by_size": by_size,
         "scaling_slope": slope,
