@@ -74,8 +74,8 @@ class TrainingDynamics:
 
         .. math:: \frac{1}{T-J+1}\sum_{k=1}^{T-J+1} (1-\bar P_k)^p\, s_k
 
-        with the mean :math:`\bar P_k` and the unbiased standard deviation :math:`s_k` of
-        the window that starts at ``k``.
+        with the mean :math:`\bar P_k` and the unbiased standard deviation :math:`s_k`
+        of the window that starts at ``k``.
 
         Parameters
         ----------
@@ -184,8 +184,8 @@ def beta_parameters(
 ) -> tuple[float, float]:
     """Parameters of the pruning-ratio-adaptive Beta law over mean probabilities.
 
-    ``beta = C (1 - mean_top) (1 - ratio**c_d)`` and ``alpha = C + 1 - beta``, with ``C``
-    the concentration.
+    ``beta = C (1 - mean_top) (1 - ratio**c_d)`` and ``alpha = C + 1 - beta``, with
+    ``C`` the concentration.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def beta_weights(
     c_d: float,
     concentration: float = 15.0,
 ) -> np.ndarray:
-    """Sampling probabilities: the Beta density at the mean probability times the score."""
+    """Sampling probabilities: Beta density at the mean probability, times the score."""
     mean_top = mean_prob[top_n(score, min(10, len(score)))].mean()
     alpha, beta = beta_parameters(mean_top, ratio, c_d, concentration)
     inside = np.clip(mean_prob, 1e-6, 1 - 1e-6)
