@@ -6,8 +6,18 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from companion.chapters import sam_diagonal_networks as chapter
-from companion.chapters.sam_diagonal_networks import claims, data, experiments, figures, networks, runs, sam, theory
-from companion.chapters.sam_diagonal_networks.experiments import long_run, on_the_way
+from companion.chapters.sam_diagonal_networks import (
+    claims,
+    data,
+    experiments,
+    figures,
+    networks,
+    parameters,
+    runs,
+    sam,
+    theory,
+)
+from companion.chapters.sam_diagonal_networks.experiments import long_run, many_examples, on_the_way
 from companion.models.diagonal import DiagonalNet
 from companion.optim import SAM
 
@@ -268,6 +278,95 @@ def test_rescaled_runs_equal_the_optimizer_with_the_scalar_divided_out():
         u = u + lr * MU * (u + rho * gradient[:4] / np.linalg.norm(gradient))
         assert leader[step, 0] == (u * u).argmax()
     assert np.allclose(beta[0], u * u, rtol=1e-10)
+
+
+def steps_of_the_optimizer(net, z, norm, rho, lr, steps):
+    optimizer = SAM(net.parameters(), torch.optim.SGD, rho=rho, norm=norm, lr=lr)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.softplus(-net(z)).mean()
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+    return net.beta().detach().numpy()
+
+
+METHODS = {
+    "GD": ("l2", 0.0),
+    "l2-SAM": ("l2", 0.1),
+    "linf-SAM": ("linf", 0.1),
+    "unnormalized SAM": ("none", 0.1),
+    "unnormalized SAM, radius 1": ("none", 1.0),
+}
+
+
+def test_every_method_of_the_amplification_is_the_optimizers():
+    params = chapter.Parameters.resolve(device="cpu", **SHORT | {"scales": [1.2], "steps": 100, "record_every": 100})
+    found = experiments.amplification(params)
+    run = found.shown[0]
+    for k, method in enumerate(on_the_way.METHODS):
+        net = DiagonalNet(2, torch.full((4,), 0.12, dtype=torch.float64))
+        beta = steps_of_the_optimizer(net, torch.from_numpy(MU[None]), *METHODS[method], params.lr, 100)
+        assert np.allclose(found.beta[k, 0, run], beta, rtol=1e-9), method
+
+
+def test_every_method_on_digits_is_the_optimizers(params):
+    few = params.model_copy(update={"steps_digits": 6})
+    found = experiments.digits(few)
+    pair = data.digit_pair(*few.digit_pairs[0])
+    z, rho = torch.from_numpy(pair.z), few.rho_digits
+    alpha = np.sqrt(2) * rho * few.vertex_fractions[0] * pair.strength.max() / np.linalg.norm(pair.strength)
+    for k, method in enumerate(many_examples.ON_DIGITS):
+        norm, scale = METHODS[method]
+        net = DiagonalNet(2, torch.from_numpy(alpha * pair.varies))
+        beta = steps_of_the_optimizer(net, z, norm, rho if scale else 0.0, 0.2, 5)
+        assert found.loss[5, 0, k, 0] == pytest.approx(np.logaddexp(0, -pair.z @ beta).mean(), rel=1e-9)
+        strength = (beta * pair.strength).sum() / beta.sum() / pair.strength[pair.varies].mean()
+        assert found.effective[5, 0, k, 0] == pytest.approx(strength, rel=1e-9), method
+
+
+def test_every_method_at_depth_one_is_what_its_name_says():
+    from companion.analysis.max_margin import max_margin
+
+    params = chapter.Parameters.resolve(device="cpu", **SHORT)
+    found = experiments.depth_one(params)
+    rng = np.random.default_rng([0, 1])
+    z = data.signed_gaussians(rng, 1)[0]
+    start = rng.normal(size=12)
+    ends = []
+    for method in long_run.DEPTH_ONE:
+        w = start.copy()
+        for _ in range(100):
+            gradient = -(z.T @ (1 / (1 + np.exp(z @ w)))) / len(z)
+            eps = {"l2-SAM": gradient / np.linalg.norm(gradient), "linf-SAM": np.sign(gradient)}.get(method, 0 * w)
+            slopes = 1 / (1 + np.exp(z @ (w + params.rho_depth_one * eps)))
+            step = -(z.T @ slopes) / slopes.sum()
+            w = w - 0.05 * (np.sign(step) if method == "sign-GD" else step)
+        ends.append(w)
+    best = max_margin(z, 2).margin
+    assert np.allclose(found.ratio[-1, 0], [(z @ w).min() / np.linalg.norm(w) / best for w in ends], rtol=1e-6)
+    apart = [np.linalg.norm(w - ends[0]) / np.linalg.norm(ends[0] - start) for w in ends]
+    assert np.allclose(found.apart[-1, 0], apart, rtol=1e-6)
+
+
+def test_runs_on_many_examples_differ_and_start_where_they_should(results):
+    history = results.limits.history[0]
+    for a in range(5):
+        for b in range(a):
+            assert not np.allclose(history[:, a], history[:, b], rtol=1e-3), (a, b)
+    share = results.plane.share
+    assert np.allclose(share[0], 0.5, atol=0.02)
+    assert (share[0, :, 0] > share[0, :, 1]).all()
+
+
+def test_streams_are_independent_and_depend_on_the_seed():
+    first, second = (chapter.Parameters.resolve(device="cpu", seed=seed) for seed in (0, 1))
+    draws = [parameters.random_stream(p, name).random() for p in (first, second) for name in parameters.STREAMS]
+    draws += [torch.rand(1, generator=parameters.initial_weights(p)).item() for p in (first, second)]
+    assert len(set(draws)) == len(draws)
 
 
 # --- theorems on a case computed by hand ------------------------------------------------------------------------------

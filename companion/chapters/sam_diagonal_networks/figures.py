@@ -49,6 +49,8 @@ def coordinate_colours(d: int) -> np.ndarray:
 
 def _edges(steps: np.ndarray) -> np.ndarray:
     """Borders of cells around recorded steps on a logarithmic axis."""
+    if len(steps) == 1:
+        return steps[0] * np.array([0.9, 1.1])
     return np.concatenate([steps[:1], np.sqrt(steps[:-1] * steps[1:]), steps[-1:]])
 
 
@@ -235,7 +237,7 @@ def heat(result: Amplification) -> Figure:
         ax.set(
             title=f"α = {result.scales[run]:.3g} ρ",
             yticks=np.arange(1, d + 1) if d <= 10 else [1, d],
-            xlim=(result.steps[0], steps[-1]),
+            xlim=(steps[0], steps[-1]),
         )
         ax.grid(False)
     for ax in axes.flat[len(rows) :]:
@@ -331,7 +333,7 @@ def phase(result: Amplification) -> Figure:
         if method == "l2-SAM":
             index = np.where(result.collapsed, -1, index)
         ax.pcolormesh(steps, edges, index.T, cmap=colours, norm=norm, rasterized=True)
-        ax.set(xscale="log", xlabel="step (physical time)", xlim=(result.steps[0], steps[-1]), title=title)
+        ax.set(xscale="log", xlabel="step (physical time)", xlim=(steps[0], steps[-1]), title=title)
         ax.grid(False)
     _overlay_swaps(axes[1], result)
     for value, name, colour, side in (
@@ -386,7 +388,7 @@ def ablation(result: Amplification) -> Figure:
             ax.semilogx(result.steps, np.where(gone, np.nan, share[:, j]), color=colours[j])
         if gone[-1]:
             ax.text(0.5, 0.5, "collapses to 0", transform=ax.transAxes, ha="center")
-        ax.set(title=LABEL[method], ylim=(-0.02, 1.02), xlim=(result.steps[0], result.steps[-1]))
+        ax.set(title=LABEL[method], ylim=(-0.02, 1.02), xlim=_edges(result.steps)[[0, -1]])
     axes[1, 1].tick_params(labelbottom=True)
     for ax in (axes[2, 0], axes[1, 1]):
         ax.set_xlabel("step")

@@ -34,8 +34,12 @@ def joint_norm(gradient: torch.Tensor) -> torch.Tensor:
     return (gradient * gradient).sum((-2, -1), keepdim=True).sqrt_()
 
 
-def perturbation(gradient: torch.Tensor, norm: torch.Tensor, radii: Radii) -> torch.Tensor:
-    """SAM's ascent step from the gradient ``(..., R, L, d)``; zero where that is zero."""
+def perturbation(
+    gradient: torch.Tensor,
+    norm: torch.Tensor,
+    radii: Radii,
+) -> torch.Tensor:
+    """SAM's ascent step from a gradient ``(..., R, L, d)``; zero where that is zero."""
     along = radii.l2 / norm.clamp_min(TINY) + radii.none
     return gradient * along + radii.linf * gradient.sign()
 
