@@ -501,6 +501,7 @@ def patients(results: Results, method: str) -> dict[str, Any]:
     return {
         "ratio": float((found.flip[plain] / np.maximum(found.flip[row], 1e-12)).min()),
         "lost": float((found.r2[plain] - found.r2[row]).mean()),
+        "metric": float(found.error[0].mean()),
     }
 
 
@@ -510,10 +511,10 @@ C6e = Claim(
         "Real features (diabetes patients, simulated answers): with the learned metric, exchanging the recorded "
         "sex changes a prediction at least three times less, at a small loss in R²."
     ),
-    criterion="ratio >= 3 and -0.05 <= lost <= 0.15",
+    criterion="ratio >= 3 and -0.05 <= lost <= 0.15 and metric < 0.6",
     reason=(
         "Flip effect of unconstrained ridge over that on the learned representation, smallest over splits; mean "
-        "loss of held-out R²."
+        "loss of held-out R²; mean relative error of the learned metric, one for a metric that knows nothing."
     ),
     measure=patients,
     on="learned metric",
@@ -535,6 +536,7 @@ def heads(results: Results, head: str) -> dict[str, Any]:
     return {
         "ratio": float((found.sensitivity[plain] / np.maximum(found.sensitivity[row], 1e-12)).min()),
         "gain": float((found.accuracy[row] - found.accuracy[plain]).mean()),
+        "answered": float(found.answered[0].mean()),
     }
 
 
@@ -544,11 +546,11 @@ C7 = Claim(
         "Model tuning, tried on a small network: a head tuned on the learned representation is at least three "
         "times less sensitive to the light, which annotators ignore, and more accurate where the light misleads."
     ),
-    criterion="ratio >= 3 and gain > 0.02",
+    criterion="ratio >= 3 and gain > 0.02 and answered > 0.72",
     reason=(
         "Mean change of the prediction between a dark and a bright picture of the same digit, unconstrained over "
-        "learned, smallest over networks; gain in mean accuracy where the light says nothing. The abstract only "
-        "discusses such uses."
+        "learned, smallest over networks; gain in mean accuracy where the light says nothing; share of fresh questions "
+        "that the learned metric answers as the annotators would. The abstract only discusses such uses."
     ),
     measure=heads,
     on="learned metric",

@@ -399,9 +399,7 @@ def tuning(heads: Tuning) -> Figure:
         dark, bright = heads.scores[HEADS.index(name)]
         ax.plot(dark, bright, ".", color=COLOR[name], ms=3, alpha=0.6, label=LABEL[name])
     ax.plot([0, 1], [0, 1], **THEORY)
-    ax.set(
-        xlabel="probability, dark picture", ylabel="probability, bright picture", title="Two lights"
-    )
+    ax.set(xlabel="probability, dark picture", ylabel="probability, bright picture", title="Two lights")
     ax.legend(loc="lower right")
     ax = fig.add_subplot(grid[1, 2:])
     for k, name in enumerate(HEADS):
