@@ -109,7 +109,9 @@ def series(text, bundle):
         count = 0
         for path, profile in MEASURED.findall(sentence):
             value = lookup(bundle, path.strip()) if not profile or profile[1:] == PROFILES[0] else 0.0
-            count += len(value) if isinstance(value, list) else 1
+            # A list of integers, such as the sizes that were tried, reads as one.
+            fractions = isinstance(value, list) and any(isinstance(item, float) for item in value)
+            count += len(value) if fractions else 1
         if count > SERIES:
             found.append(f"{count} values: {sentence}")
     return found

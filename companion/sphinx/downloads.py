@@ -15,7 +15,7 @@ from companion.sources import library_files
 from companion.sphinx.records import records_of
 
 ARCHIVES = "book/code"
-ROOT_FILES = ("requirements.lock", "LICENSE", "CITATION.cff")
+ROOT_FILES = ("requirements.lock", "requirements-lab.lock", "LICENSE", "CITATION.cff")
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same files give the same archive
 
 README = """\
@@ -23,7 +23,7 @@ README = """\
 
 The lab `{slug}.ipynb` and the code behind it, from the book "{book}".
 
-Needs Python 3.11 to 3.13. In this folder:
+Needs Python 3.11.5 to 3.13. In this folder:
 
 ```
 python3 -m venv .venv && .venv/bin/pip install -r requirements.lock
@@ -32,8 +32,12 @@ python3 -m venv .venv && .venv/bin/pip install -r requirements.lock
 
 The first command makes the environment that the book was built with; the second runs the lab and prints the verdict of
 each claim. To change a parameter, add `-p NAME=VALUE`; `.venv/bin/python -m companion.cli show {slug}` lists them. To
-work in the notebook itself, open `{slug}.ipynb` from this folder in Jupyter with that environment as its kernel
-(`.venv/bin/pip install jupyterlab` and `.venv/bin/jupyter lab {slug}.ipynb`).
+work in the notebook itself, install Jupyter beside it and open the notebook from this folder:
+
+```
+.venv/bin/pip install -r requirements-lab.lock
+.venv/bin/jupyter lab {slug}.ipynb
+```
 """
 
 
