@@ -95,8 +95,7 @@ for name, curve in rows:
 # rescaled when it moves. That is exact. All datasets and settings of a comparison run in one loop.
 
 # %%
-source = inspect.getsource(incremental.incremental)
-print(source[source.index("    def epoch(w") : source.index("    def inputs")])
+print(inspect.getsource(incremental.scale_free_epoch))
 
 # %% [markdown]
 # ## What epsilon does

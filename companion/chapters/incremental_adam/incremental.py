@@ -7,7 +7,7 @@ moments are kept relative to a reference margin, the first in units of ``exp(-re
 margins may be as large as they like.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
@@ -116,13 +116,46 @@ def incremental(
     unit = put(eta0 * (1 - beta1) / np.sqrt(1 - beta2) if rule == "adam" else eta0)
     log_eps = np.log(eps / np.sqrt(1 - beta2), out=np.full((runs, 1), -np.inf), where=eps > 0)
     log_eps = put(log_eps) if rule == "adam" and (eps > 0).any() else None
-    each, per_epoch = put(np.arange(runs))[:, None], N // batch_size
-    whole = per_epoch == 1 < N and orders.cyclic
+    epoch = scale_free_epoch(
+        xp, rule, X, put(np.arange(runs))[:, None], b1, b2, unit, log_eps, batch_size, orders.cyclic
+    )
+    per_epoch = N // batch_size
+
+    def inputs(begin, end):
+        t = np.arange(begin * per_epoch, end * per_epoch).reshape(-1, per_epoch)
+        return (put((1 + t / t0) ** -decay), *(put(index) for index in orders.epochs(end - begin)))
+
+    zero = np.zeros((runs, d))
+    state = (put(first), put(zero), put(zero), put(lowest))
+    states = march(epoch, state, keep, inputs, substeps=per_epoch)
+    return Path(np.array(keep), np.stack([get(w) for w, *_ in states]))
+
+
+def scale_free_epoch(
+    xp: ModuleType,
+    rule: Rule,
+    X: Any,
+    each: Any,
+    b1: Any,
+    b2: Any,
+    unit: Any,
+    log_eps: Any,
+    batch_size: int,
+    cyclic: bool,
+) -> Callable[..., tuple]:
+    """A pass over the samples ``X``, as a function of weights, moments, ``ref``, rates.
+
+    ``rates`` are the epoch's step sizes in units of ``unit``. Where orders are random,
+    ``order`` holds the samples' indices, and ``each`` those of the runs.
+    """
+    runs, N, d = X.shape
+    per_epoch = N // batch_size
+    whole = per_epoch == 1 < N and cyclic
 
     def epoch(w, m, v, ref, rates, *order):
         margins = xp.matmul(X, w[:, :, None])[:, :, 0]
         least, floor = xp.amin(margins, 1)[:, None], _TINY
-        if rule != "sgd":  # ref moves to the least margin, unless a moment would overflow
+        if rule != "sgd":  # ref is the least margin, unless a moment overflows
             largest = xp.amax(v, 1) if rule == "adam" else xp.amax(xp.abs(m), 1)
             state = xp.log(xp.clip(largest, _TINY, None))[:, None]
             state = state / 2 if rule == "adam" else state
@@ -152,14 +185,7 @@ def incremental(
                     w -= eta * m / (xp.sqrt(v) + floor)
         return w, m, v, ref
 
-    def inputs(begin, end):
-        t = np.arange(begin * per_epoch, end * per_epoch).reshape(-1, per_epoch)
-        return (put((1 + t / t0) ** -decay), *(put(index) for index in orders.epochs(end - begin)))
-
-    zero = np.zeros((runs, d))
-    state = (put(first), put(zero), put(zero), put(lowest))
-    states = march(epoch, state, keep, inputs, substeps=per_epoch)
-    return Path(np.array(keep), np.stack([get(w) for w, *_ in states]))
+    return epoch
 
 
 def gradient(xp: ModuleType, x: Any, w: Any, ref: Any, margins: Any = None) -> Any:
