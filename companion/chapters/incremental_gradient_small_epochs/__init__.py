@@ -1,63 +1,7 @@
-"""Few epochs of incremental gradient descent on ill-conditioned problems: instances, experiments, claims, figures."""
+"""Few epochs of incremental gradient descent on ill-conditioned problems: how slow a fixed order can be, and why."""
 
 from companion.chapters.incremental_gradient_small_epochs.claims import CLAIMS, verify
-from companion.chapters.incremental_gradient_small_epochs.experiments import (
-    Results,
-    bounds_map,
-    common_start,
-    digits,
-    herding,
-    many_epochs,
-    phase_map,
-    polygon_orbits,
-    run,
-    sizes,
-    step_dilemma,
-    upper_bounds,
-    within_epoch,
-)
-from companion.chapters.incremental_gradient_small_epochs.figures import (
-    figure_common_start,
-    figure_digits,
-    figure_dilemma,
-    figure_glance,
-    figure_herding,
-    figure_many_epochs,
-    figure_phase_map,
-    figure_polygon,
-    figure_sizes,
-    figure_upper_bounds,
-    figure_within_epoch,
-)
-from companion.chapters.incremental_gradient_small_epochs.settings import PAPER, Parameters
+from companion.chapters.incremental_gradient_small_epochs.experiments import Results, run
+from companion.chapters.incremental_gradient_small_epochs.parameters import PAPER, Parameters
 
-__all__ = [
-    "CLAIMS",
-    "PAPER",
-    "Parameters",
-    "Results",
-    "bounds_map",
-    "common_start",
-    "digits",
-    "figure_common_start",
-    "figure_digits",
-    "figure_dilemma",
-    "figure_glance",
-    "figure_herding",
-    "figure_many_epochs",
-    "figure_phase_map",
-    "figure_polygon",
-    "figure_sizes",
-    "figure_upper_bounds",
-    "figure_within_epoch",
-    "herding",
-    "many_epochs",
-    "phase_map",
-    "polygon_orbits",
-    "run",
-    "sizes",
-    "step_dilemma",
-    "upper_bounds",
-    "verify",
-    "within_epoch",
-]
+__all__ = ["CLAIMS", "PAPER", "Parameters", "Results", "run", "verify"]

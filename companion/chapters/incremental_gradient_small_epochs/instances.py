@@ -10,39 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from companion.analysis.finite_sum import FiniteSumQuadratic
+from companion.chapters.incremental_gradient_small_epochs.diagonal import DiagonalQuadratic
+
+KINDS = ("identical Hessians", "strongly convex components", "half of the components concave")
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A problem with its start.
-
-    Attributes
-    ----------
-    problem : the finite sum
-    x0 : start, ``(d,)``
-    level : the lower bound without its constant; infinite where it exceeds double precision
-    mu, L, epochs : curvature bounds and the number of epochs that the instance is made for
-    flattest : the coordinate of curvature mu
-    """
+    """A problem with its start."""
 
     problem: FiniteSumQuadratic
-    x0: np.ndarray
-    level: float
+    x0: np.ndarray  # start, (d,)
+    level: float  # the lower bound without its constant; infinite where it exceeds double precision
     mu: float
     L: float
-    epochs: int
-    flattest: int = 0
+    epochs: int  # that the instance is made for
+    flattest: int = 0  # the coordinate of curvature mu
 
     def common_start(self, G: float) -> np.ndarray:
         """``G / mu`` along the flattest coordinate, zero elsewhere: a gap of ``G^2 / (2 mu)``."""
         x0 = np.zeros(self.problem.d)
         x0[self.flattest] = G / self.mu
         return x0
-
-
-def _diagonal(curvatures: np.ndarray, b: np.ndarray, device: str) -> FiniteSumQuadratic:
-    """Components with diagonal Hessians, from ``(n, d)`` curvatures."""
-    return FiniteSumQuadratic(curvatures[:, :, None] * np.eye(curvatures.shape[1]), b, device)
 
 
 def _halves(n: int) -> np.ndarray:
@@ -61,9 +50,9 @@ def identical_hessians(n: int, kappa: float, epochs: int, mu=1.0, G=1.0, device=
     level = curvature * (G / (mu * epochs)) ** 2
     b = np.zeros((n, 3))
     b[:, 1] = -G * _halves(n)
-    curvatures = np.broadcast_to([mu, curvature, L], (n, 3))
+    curvatures = np.tile([mu, curvature, L], (n, 1))
     x0 = np.array([math.sqrt(level / mu), 0, math.sqrt(level / L)])
-    return Instance(_diagonal(curvatures, b, device), x0, level, mu, L, epochs)
+    return Instance(DiagonalQuadratic(curvatures, b, device), x0, level, mu, L, epochs)
 
 
 def polygon(n: int, kappa: float, epochs: int, mu=1.0, G=1.0, device="cpu", averaged=False) -> Instance:
@@ -102,7 +91,7 @@ def concave_half(n: int, kappa: float, epochs: int, mu=1.0, G=1.0, device="cpu",
     logarithm = log_level_concave(n, kappa, epochs) + math.log(G**2 / L)
     level = math.exp(logarithm) if logarithm < 650 else math.inf  # its square root still has to be multiplied by L
     x0 = np.array([math.sqrt(level / mu) if math.isfinite(level) else 0.0, 0.0])
-    return Instance(_diagonal(curvatures, b, device), x0, level, mu, L, epochs)
+    return Instance(DiagonalQuadratic(curvatures, b, device), x0, level, mu, L, epochs)
 
 
 def log_level_concave(n: int, kappa: float, epochs: int) -> float:
@@ -120,9 +109,9 @@ def many_epochs_convex(n: int, kappa: float, epochs: int, mu=1.0, G=1.0, device=
     level = L * (G / (mu * epochs)) ** 2
     b = np.zeros((n, 3))
     b[:, 1] = -G * _halves(n)
-    curvatures = np.broadcast_to([mu, curvature * L, L], (n, 3))
+    curvatures = np.tile([mu, curvature * L, L], (n, 1))
     x0 = np.array([math.sqrt(level / mu), 0, math.sqrt(level / L)])
-    return Instance(_diagonal(curvatures, b, device), x0, level, mu, L, epochs)
+    return Instance(DiagonalQuadratic(curvatures, b, device), x0, level, mu, L, epochs)
 
 
 # Squared shares of the noise G^2 that I5's three noisy coordinates get. The drift of the first sets the gap at good
@@ -151,4 +140,18 @@ def many_epochs_concave(
     b = np.hstack([np.zeros((n, 1)), _halves(n)[:, None] * sizes * [1, 1, -1]])
     level = L**2 * G**2 / (mu**3 * epochs**2)
     x0 = np.array([math.sqrt(level / mu), 0, 0, 0])
-    return Instance(_diagonal(curvatures, b, device), x0, level, mu, L, epochs)
+    return Instance(DiagonalQuadratic(curvatures, b, device), x0, level, mu, L, epochs)
+
+
+def hardest(row: int, n: int, kappa: float, epochs: int, mu=1.0, G=1.0, device="cpu") -> Instance:
+    """The hardest instance known here for a kind of components, by its place in ``KINDS``, and a number of epochs.
+
+    Past ``K = kappa`` identical Hessians are as bad as any convex components, and concave ones need another instance.
+    """
+    few = kappa > epochs
+    make = (
+        identical_hessians,
+        polygon if few else identical_hessians,
+        concave_half if few else many_epochs_concave,
+    )[row]
+    return make(n, kappa, epochs, mu, G, device)

@@ -1,4 +1,4 @@
-"""The paper, the chapter's parameters, and how a method's step is tuned on an instance."""
+"""The paper, the chapter's parameters and its random numbers."""
 
 from typing import Annotated, Literal
 
@@ -6,8 +6,8 @@ import numpy as np
 import pydantic
 
 from companion import parameters
-from companion.analysis.finite_sum import TunedStep, orders, reshuffled, step_grid, tune_step
-from companion.chapters.incremental_gradient_small_epochs.instances import Instance
+from companion.analysis.finite_sum import orders
+from companion.chapters.incremental_gradient_small_epochs.tuning import Tuner
 from companion.paper import Paper
 from companion.parameters import parameter
 
@@ -21,11 +21,13 @@ PAPER = Paper(
     arxiv="2506.04126",
 )
 
-INSTANCES = ("identical Hessians", "strongly convex components", "half of the components concave")
-
 Epochs = Annotated[int, pydantic.Field(ge=1, le=65536)]
 Multiple = Annotated[int, pydantic.Field(ge=8, le=16384, multiple_of=4)]
 Condition = Annotated[float, pydantic.Field(ge=8, le=65536)]
+
+
+PRODUCTS_PER_HOUR = 2e10  # products of small matrices that one processor core computes
+MOST_HOURS = 12
 
 
 class Parameters(parameters.Parameters):
@@ -64,62 +66,55 @@ class Parameters(parameters.Parameters):
         quick=1024, paper=4096, ge=8, le=16384, multiple_of=4,
     )  # fmt: skip
     problems: int = parameter(
-        "random problems for the upper bounds and for herding", quick=64, paper=256, ge=1, le=4096
+        "random problems for the upper bounds; a quarter of them for herding", quick=64, paper=256, ge=1, le=4096
     )
     images: int = parameter("handwritten digits in the logistic regression", quick=400, paper=1297, ge=50, le=1297)
     image_epochs: int = parameter("epochs of the logistic regression", quick=20, ge=1, le=200)
-
-    @property
-    def small_epochs(self) -> list[int]:
-        """The numbers of epochs in the small-epoch regime, ``K <= kappa / 2``, increasing and without repeats."""
-        return sorted({K for K in self.epochs if self.kappa / 2 >= K})
 
     @property
     def constants(self) -> dict[str, float | str]:
         """The arguments that all instances share."""
         return {"mu": self.mu, "G": self.G, "device": self.device}
 
-    def child_seed(self, stream: int, K: int = 0) -> int:
-        """An independent seed for one use of randomness."""
-        return int(np.random.SeedSequence([self.seed, stream, K]).generate_state(1)[0])
+    @property
+    def tuning(self) -> Tuner:
+        """How steps are tuned."""
+        return Tuner(self.step_points)
 
-    def igd_order(self, n: int) -> np.ndarray:
-        """The order in which IGD passes over ``n`` components."""
-        return orders(self.order, n, rng=np.random.default_rng(self.child_seed(1, n)))[0]
+    @pydantic.model_validator(mode="after")
+    def _ensure_affordable(self) -> "Parameters":
+        for name, products in self._work.items():
+            hours = products / PRODUCTS_PER_HOUR
+            if hours > MOST_HOURS:
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)}, which is some {hours:.0f} hours of one processor core at "
+                    f"n = {self.n}, allowed: at most {MOST_HOURS} hours"
+                )
+        return self
 
-
-# --- tuning -------------------------------------------------------------------------------------------------------
-
-
-def grid(instance: Instance, params: Parameters) -> np.ndarray:
-    """The steps over which a method is tuned on an instance."""
-    return step_grid(1e-2 / (instance.mu * instance.problem.n * instance.epochs), instance.L, params.step_points)
-
-
-def tuned_igd(instance: Instance, params: Parameters, visited: np.ndarray | None = None, x0=None) -> TunedStep:
-    """IGD's best final gap over constant steps; ``visited`` is its order, the parameters' own by default."""
-    visited = params.igd_order(instance.problem.n) if visited is None else visited
-    x0 = instance.x0 if x0 is None else x0
-    return tune_step(
-        lambda etas: instance.problem.final_gap(x0, instance.epochs, etas, visited), grid(instance, params)
-    )
-
-
-def tuned_sgd(instance: Instance, params: Parameters, x0=None) -> TunedStep:
-    """With-replacement SGD's best expected final gap over constant steps, exact."""
-    x0 = instance.x0 if x0 is None else x0
-    steps = instance.problem.n * instance.epochs
-    return tune_step(lambda etas: instance.problem.with_replacement_gap(x0, steps, etas), grid(instance, params))
+    @property
+    def _work(self) -> dict[str, float]:
+        """Products of small matrices, or as much work, that the longest experiments take, by the parameter at fault."""
+        simulated = sum(K for K in self.epochs if min(self.rr_epochs, self.kappa / 2) >= K)
+        tuned = self.step_points * (self.n * 15 * len(self.epochs) + 3 * sum(self.sizes))
+        many = self.step_points * self.large_n * 24 * len(self.large_kappas)
+        return {
+            "rr_seeds": 6.0 * 12 * self.rr_seeds * self.n * simulated,
+            "step_points": float(tuned + many),
+            "problems": self.problems / 4 * (self.n**2 / 4 + 300 * 9 * self.n),
+        }
 
 
-def reshuffled_gaps(
-    instance: Instance, params: Parameters, stream: int, x0=None, block: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Final gaps of random reshuffling, ``(runs, E)``, and the steps, ``(E,)``.
+def child_seed(params: Parameters, stream: int, K: int = 0) -> int:
+    """An independent seed for one use of randomness."""
+    return int(np.random.SeedSequence([params.seed, stream, K]).generate_state(1)[0])
 
-    The steps go from ``c = eta mu n K = 0.4`` to 40, cut at ``2 / L``: the best is near ``c = log(4 n) / 2`` or larger.
-    """
-    n, K = instance.problem.n, instance.epochs
-    etas = np.minimum(np.geomspace(0.4, 40, 12) / (instance.mu * n * K), 1.999 / instance.L)
-    passes = reshuffled(n, params.rr_seeds, K, params.child_seed(stream, K), params.device, block)
-    return instance.problem.shuffled_gap(instance.x0 if x0 is None else x0, etas, passes), etas
+
+def numbers(params: Parameters, stream: int) -> np.random.Generator:
+    """Independent random numbers for one use of randomness."""
+    return np.random.default_rng(child_seed(params, stream))
+
+
+def igd_order(params: Parameters, n: int) -> np.ndarray:
+    """The order in which IGD passes over ``n`` components."""
+    return orders(params.order, n, rng=np.random.default_rng(child_seed(params, 1, n)))[0]
