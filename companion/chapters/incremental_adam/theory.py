@@ -29,9 +29,9 @@ def epoch_map(xp: ModuleType, X: Any, p: Any, A1: Any, A2: Any) -> Any:
 
     Returns
     -------
-    ``sum_i (sum_j A1_ij p_j x_j) / sqrt(sum_j A2_ij p_j^2 x_j^2)``, ``(runs, d)``, per step
-    size and without ``C_inc``. The sum of squares, not the square of a sum, is what the
-    batch size changes.
+    ``sum_i (sum_j A1_ij p_j x_j) / sqrt(sum_j A2_ij p_j^2 x_j^2)``, ``(runs, d)``, per
+    step size and without ``C_inc``. The sum of squares, not the square of a sum, is
+    what the batch size changes.
     """
     g = p[:, :, None] * X
     return (xp.matmul(A1, g) / xp.sqrt(xp.matmul(A2, g * g))).sum(1)
