@@ -55,8 +55,14 @@ REFUSED = [
     ({"rho": 0.0}, "rho: got 0.0, allowed: a number from 0.001 to 1"),
     ({"record_every": 1, "grid": 1000}, "record_every: got 1, allowed: at least"),
     ({"grid": 1000, "dimensions": [64] * 8, "radii": [0.1] * 8, "steps": 1000}, "grid: got 1000, allowed: at most"),
-    ({"steps": 1_000_000, "grid": 1000, "record_every": 1000}, "steps: got 1000000, allowed: at most"),
-    ({"steps_digits": 100_000, "digit_pairs": [[0, 1]] * 45}, "steps_digits: got 100000, allowed: at most"),
+    (
+        {"steps": 1_000_000, "grid": 1000, "record_every": 1000, "dimensions": [2, 64], "radii": [0.1, 0.2]},
+        "steps: got 1000000, allowed: at most",
+    ),
+    (
+        {"steps_digits": 100_000, "digit_pairs": [[0, 1]] * 45, "vertex_fractions": [0.1, 0.2, 0.3, 0.4, 0.5]},
+        "steps_digits: got 100000, allowed: at most",
+    ),
 ]
 SMALL = TINY | {"random_problems": 3, "datasets": 2, "steps": 20_000, "steps_depth_one": 6000, "steps_depth_two": 2000}
 SMALL |= {"steps_digits": 3000}

@@ -17,8 +17,8 @@ def amplify(
 ) -> tuple[np.ndarray, ...]:
     """Discrete depth-2 SAM on one example per problem, with the theory's two clocks.
 
-    The clocks are ``s``, the sum of ``lr |l'|`` at the perturbed weights, and ``A``, the
-    sum of ``lr |l'| / n`` with ``n = ||grad L|| / |l'|`` at the weights.
+    The clocks are ``s``, the sum of ``lr |l'|`` at the perturbed weights, and ``A``,
+    the sum of ``lr |l'| / n`` with ``n = ||grad L|| / |l'|`` at the weights.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def amplify(
 
     Returns
     -------
-    Recorded steps ``(K,)``, predictors ``(K, ..., R, d)``, and ``s``, ``A``, ``n``, each
-    ``(K, ..., R)``; ``n`` is that before the step.
+    Recorded steps ``(K,)``, predictors ``(K, ..., R, d)``, and ``s``, ``A``, ``n``,
+    each ``(K, ..., R)``; ``n`` is that before the step.
     """
     s = torch.zeros(w.shape[:-2], dtype=w.dtype, device=w.device)
     A = torch.zeros_like(s)
