@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from simpleeval import SimpleEval
+from tabulate import tabulate
 
 from companion.parameters import Parameters
 
@@ -213,8 +214,7 @@ class Verdicts:
         for v in self.verdicts:
             control = "" if v.control is None else f"{refutation(v)}: {format_measured(v.control['measured'])}"
             rows.append((v.claim, mark(v), format_measured(v.measured), v.criterion, control))
-        widths = [min(max(len(row[k]) for row in rows), 60) for k in range(5)]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return tabulate(rows[1:], headers=rows[0], tablefmt="plain", disable_numparse=True)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {MIME: self.as_dict(), "text/html": self._html(), "text/plain": str(self)}

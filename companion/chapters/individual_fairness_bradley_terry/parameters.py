@@ -23,6 +23,7 @@ PAPER = Paper(
 )
 
 MOST = 48  # largest dimension of the rate in d unless it is given or d is large
+PER_HOUR, MOST_HOURS = 1e13, 24  # multiplications that one core makes in an hour, and hours that one may ask for
 PER_UNKNOWN = 50  # triplets for each of the d r unknowns, below which the spectral start means little
 
 Count = Annotated[int, pydantic.Field(ge=100, le=1_000_000)]
@@ -143,11 +144,11 @@ class Parameters(parameters.Parameters):
             )
         if self.ms[0] < least * self.d:
             raise ValueError(f"sizes: got {self.ms[0]} in it, allowed: at least 50 d r = {least * self.d}")
-        hours = self._work / 1e15
-        if hours > 1:
+        hours = self._work / PER_HOUR
+        if hours > MOST_HOURS:
             raise ValueError(
                 f"n_triplets: got {self.m} for dims = {self.ds} and seeds = {self.seeds}, "
-                f"which are some {hours:.0f} processor hours, allowed: less than one"
+                f"which takes one core some {hours:.0f} hours, allowed: at most {MOST_HOURS}"
             )
         return self
 

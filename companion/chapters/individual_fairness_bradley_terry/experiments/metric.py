@@ -45,7 +45,7 @@ def chunks(batch: int, m: int, d: int) -> Iterator[slice]:
         yield slice(first, min(first + most, batch))
 
 
-def learned(
+def _learned(
     params: Parameters, data: Triplets, source: torch.Generator, spectral: torch.Tensor | None = None
 ) -> torch.Tensor:
     """The metric's factor from the parameters' start, step size and number of steps, ``(B, d, r)``.
@@ -119,9 +119,9 @@ def model(params: Parameters) -> Model:
         identity = torch.eye(params.d, dtype=truth.dtype, device=truth.device).expand(len(truth), -1, -1)
         factors = [
             truth,
-            learned(params, data, source),
+            _learned(params, data, source),
             learning.rescaled(0.1 * identity, data),
-            learned(params, flips, source),
+            _learned(params, flips, source),
         ]
         fresh = gaussian_triplets(truth, m, params.label_flip, source)
         right = [((logits(f, fresh.u, fresh.v) > 0) == (fresh.y > 0.5)).double().mean(-1) for f in factors]
@@ -341,7 +341,7 @@ def rates(params: Parameters) -> Rates:
             some = data.first(m)
             raw = learning.spectral_init(some, params.rank, rescale=False)
             start = learning.rescaled(raw, some)
-            found[m] = torch.stack([learned(params, some, source, start), start, raw])
+            found[m] = torch.stack([_learned(params, some, source, start), start, raw])
         at_sizes = torch.stack([found[m] for m in params.ms], dim=1)
         truths.append(truth)
         factors.append(at_sizes[0])
@@ -364,7 +364,7 @@ def _error_in(params: Parameters, index: int, source: torch.Generator) -> np.nda
     for part in chunks(params.seeds, params.m, d):
         truth = ground_truth(part.stop - part.start, d, params.rank, params.scale, params.cond, source)
         data = gaussian_triplets(truth, params.m, params.label_flip, source)
-        error = learning.metric_error(learned(params, data, source), truth)
+        error = learning.metric_error(_learned(params, data, source), truth)
         whole = torch.full_like(error, torch.nan)
         # its cost grows with d^2, its scatter falls: more metrics in smaller dimensions
         last = params.ds[min(CONVEX_DIMS, len(params.ds)) - 1]
@@ -408,7 +408,7 @@ def annotators(params: Parameters) -> Annotators:
         target = truth @ truth.mT
         rows = []
         for flip in params.flips:
-            factor = learned(params, Triplets(data.u, data.v, answers(z, flip, source)), source)
+            factor = _learned(params, Triplets(data.u, data.v, answers(z, flip, source)), source)
             metric = factor @ factor.mT
             overlap, power = (metric * target).sum((-2, -1)), metric.square().sum((-2, -1))
             whole = target.square().sum((-2, -1))
