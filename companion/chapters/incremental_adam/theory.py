@@ -122,7 +122,7 @@ def proxy_metric(X: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 
 def dual_map(X: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``T(c)``, the dual solution of the max margin in the metric ``M(c)``, and ``w(c)``."""
+    """``T(c)``, dual solution of the maximum margin in the metric ``M(c)``; ``w(c)``."""
     w, multipliers = weighted_svm(X, proxy_metric(X, c))
     return multipliers / multipliers.sum(), w
 
@@ -130,13 +130,14 @@ def dual_map(X: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def dual_map_at(
     X: np.ndarray, c: np.ndarray, A1: np.ndarray, A2: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """The dual map of cyclic Adam with its own rates, and with batches of ``N / n`` samples.
+    """The dual map of cyclic Adam with its own rates, and batches of ``N / n`` samples.
 
-    ``A1``, ``A2`` are :func:`memory_weights` over the ``n`` batches; batch ``B`` has the
-    gradient ``g_B = sum_(j in B) c_j x_j``. The epoch map is ``sum_j c_j S_B(j) x_j`` with
-    the diagonal ``S_B = sum_A A1_AB / sqrt(sum_C A2_AC g_C^2)``. With ``K_ij = <x_i,
-    S_B(j) x_j>`` a limit direction solves ``multipliers >= 0``, ``K multipliers >= 1``,
-    one of the two an equality for every sample: a linear complementarity problem.
+    ``A1``, ``A2`` are :func:`memory_weights` over the ``n`` batches; batch ``B`` has
+    the gradient ``g_B = sum_(j in B) c_j x_j``. The epoch map is ``sum_j c_j S_B(j)
+    x_j`` with the diagonal ``S_B = sum_A A1_AB / sqrt(sum_C A2_AC g_C^2)``. With
+    ``K_ij = <x_i, S_B(j) x_j>`` a limit direction solves ``multipliers >= 0``,
+    ``K multipliers >= 1``, one of the two an equality for every sample: a linear
+    complementarity problem.
     """
     size = len(X) // len(A1)
     g = (c[:, None] * X).reshape(len(A1), size, -1).sum(1)
