@@ -201,9 +201,9 @@ C2b = Claim(
     id="C2b",
     says="What the coresets are chosen by is early: score and mean probability are those of the first T epochs of "
     "the full training, from a run that stopped there without squeezing its schedule",
-    criterion=joined("score_@ < 0.05 and prob_@ < 0.01 and kept_@ > 0.95"),
-    reason="the two runs differ by rounding alone, which a GPU may carry on to a percent or so; with all epochs, or "
-    "with a cosine squeezed into T epochs, the mean probabilities are off by a tenth",
+    criterion=joined("score_@ < 0.1 and prob_@ < 0.01 and kept_@ > 0.8"),
+    reason="the two runs differ by rounding alone; weights off by a percent at the start, more than a GPU's rounding, "
+    "move score and mean probability by 0.05 and 0.005, a cosine squeezed into T epochs by 0.16 and 0.017 or more",
     measure=earliness,
     on="early run",
     control=Control("the same quantities from all epochs", on="all epochs"),
@@ -360,8 +360,8 @@ C5a = Claim(
 def regained(results: Results, name: str, method: str) -> dict[str, float]:
     """Share of the distance from top-scored to random coresets that a method regains at ratio 0.9."""
     lost = -gain(results, name, "clean", 0.9, "DUAL")
-    if lost <= 0:
-        raise Undecided("needs a collapse at ratio 0.9 that could be repaired")
+    if lost < 0.05:
+        raise Undecided("needs a collapse of five points or more at ratio 0.9, which could be repaired")
     return {"regained": gain(results, name, "clean", 0.9, method, "DUAL") / lost}
 
 
