@@ -19,67 +19,32 @@
 # Components are quadratics, so that an epoch is an affine map and a run is a power of a small matrix: the final gap is
 # exact, for hundreds of step sizes at once.
 
-# %% tags=["parameters"]
-profile = "quick"  # "quick" or "paper"
-device = "auto"  # "auto", "cpu" or "cuda"
-seed = 0
-n = None  # components; None keeps the profile's value
-kappa = None  # condition number L / mu
-mu = None  # strong convexity of the sum
-G = None  # bound on the components' gradients at the optimum
-epochs = None  # numbers of epochs K
-order = None  # IGD's order: "blocked", "alternating" or "random"
-step_points = None  # step sizes on the tuning grid
-sizes = None  # numbers of components for the comparison over n
-rr_seeds = None  # runs of random reshuffling
-rr_epochs = None  # largest K at which reshuffling is simulated
-large_kappas = None  # condition numbers of the many-epochs instances
-large_n = None  # components of the many-epochs instances
-problems = None  # random problems
-images = None  # digits in the logistic regression
-image_epochs = None  # epochs of the logistic regression
+# %% tags=["parameters", "hide-input"]
+profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
+device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
+seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
+n = None  # number of components n: an integer from 8 to 16384, a multiple of 4
+kappa = None  # condition number κ = L/μ: a number from 8 to 65536
+mu = None  # strong convexity μ of the sum: a number from 0.001 to 1000
+G = None  # bound G on the components' gradients at the optimum: a number from 0.001 to 1000
+epochs = None  # numbers of epochs K; at most κ/2 is the small-epoch regime: a list of 1 to 24, each an integer from 1 to 65536
+order = None  # order of IGD's passes: blocked, alternating, random
+step_points = None  # step sizes on the grid over which every method is tuned: an integer from 20 to 2000
+sizes = None  # numbers of components of the comparison with SGD over n: a list of 2 to 12, each an integer from 8 to 16384, a multiple of 4
+rr_seeds = None  # runs of random reshuffling: an integer from 1 to 1024
+rr_epochs = None  # largest K at which random reshuffling is simulated: an integer from 1 to 8192
+large_kappas = None  # condition numbers of the many-epochs instances: a list of 2 to 8, each a number from 8 to 65536
+large_n = None  # components of the many-epochs instances, best several times the largest κ: an integer from 8 to 16384, a multiple of 4
+problems = None  # random problems for the upper bounds; a quarter of them for herding: an integer from 1 to 4096
+images = None  # handwritten digits in the logistic regression: an integer from 50 to 1297
+image_epochs = None  # epochs of the logistic regression: an integer from 1 to 200
 
 # %%
-import inspect
-
 from companion import plotting
-from companion.analysis.finite_sum import FiniteSumQuadratic, herding_order, product, second_moment_superoperator
-from companion.chapters import incremental_gradient_small_epochs as chapter
+from companion.chapters.incremental_gradient_small_epochs import Parameters, Results, experiments, figures, verify
 
-params = chapter.Parameters.resolve(
-    profile=profile,
-    device=device,
-    seed=seed,
-    n=n,
-    kappa=kappa,
-    mu=mu,
-    G=G,
-    epochs=epochs,
-    order=order,
-    step_points=step_points,
-    sizes=sizes,
-    rr_seeds=rr_seeds,
-    rr_epochs=rr_epochs,
-    large_kappas=large_kappas,
-    large_n=large_n,
-    problems=problems,
-    images=images,
-    image_epochs=image_epochs,
-)
+params = Parameters.of(globals())
 params
-
-# %% [markdown]
-# ## The engine
-#
-# A gradient step on $f_i(x)=\tfrac12x^\top H_ix-b_i^\top x$ is the matrix $I+\eta B_i$ acting on $(x,1)$, with
-# $B_i=\begin{pmatrix}-H_i&b_i\\0&0\end{pmatrix}$. One epoch is the product of $n$ of them, multiplied pairwise and for
-# all step sizes together. With-replacement SGD needs no simulation either: one linear map carries the second moment of
-# $(x,1)$ over a step.
-
-# %%
-print(inspect.getsource(product))
-print(inspect.getsource(FiniteSumQuadratic.final_gap))
-print(inspect.getsource(second_moment_superoperator))
 
 # %% [markdown]
 # ## The dilemma of the step
@@ -94,13 +59,8 @@ print(inspect.getsource(second_moment_superoperator))
 # \end{aligned}$$
 
 # %%
-step_dilemma = chapter.step_dilemma(params)
-plotting.show(
-    chapter.figure_dilemma(step_dilemma),
-    alt="Final gap over the step size on log axes. The curves of SGD and of the alternating order dip into deep "
-    "valleys; IGD's valley is shallow. Dashed leading-order theory lies on IGD's and SGD's curves.",
-    name="dilemma",
-)
+step_dilemma = experiments.step_dilemma(params)
+plotting.show(figures.dilemma(step_dilemma), name="dilemma")
 
 # %% [markdown]
 # What to see: to the left of $c=1$ all methods agree, since the flat direction decides. To the right IGD turns up at
@@ -113,20 +73,34 @@ plotting.show(
 # Minimizing the two formulas over $c$ predicts the ratio of the tuned gaps, $0.0864\cdot8n/(1+\ln4n)$.
 
 # %%
-sizes_result = chapter.sizes(params)
-plotting.show(
-    chapter.figure_sizes(sizes_result),
-    alt="Tuned gap over SGD's for several numbers of components. IGD in the blocked order rises almost like n along the "
-    "dashed prediction; the alternating order lies below one and falls.",
-    name="sizes",
-)
+comparison = experiments.size_comparison(params)
+plotting.show(figures.sizes(comparison), name="sizes")
+
+# %% [markdown]
+# What to see: the prediction cannot be told from the measurement, and the alternating order gains on SGD what the
+# blocked one loses. In numbers:
 
 # %%
 print("     n   IGD/SGD  predicted")
-for count, igd, sgd, predicted in zip(
-    sizes_result.n, sizes_result.igd, sizes_result.sgd, sizes_result.predicted, strict=True
-):
+for count, igd, sgd, predicted in zip(comparison.n, comparison.igd, comparison.sgd, comparison.predicted, strict=True):
     print(f"{count:6d} {igd / sgd:9.2f} {predicted:10.2f}")
+
+# %% [markdown]
+# ## The engine
+#
+# A gradient step on $f_i(x)=\tfrac12x^\top H_ix-b_i^\top x$ is the matrix $I+\eta B_i$ acting on $(x,1)$, with
+# $B_i=\begin{pmatrix}-H_i&b_i\\0&0\end{pmatrix}$. One epoch is the product of $n$ of them, multiplied pairwise and for
+# all step sizes together. With-replacement SGD needs no simulation either: one linear map carries the second moment of
+# $(x,1)$ over a step.
+
+# %%
+import inspect
+
+from companion.analysis.finite_sum import FiniteSumQuadratic, herding_order, product, second_moment_superoperator
+
+print(inspect.getsource(product))
+print(inspect.getsource(FiniteSumQuadratic.final_gap))
+print(inspect.getsource(second_moment_superoperator))
 
 # %% [markdown]
 # ## Different Hessians: the turning polygon
@@ -138,14 +112,8 @@ for count, igd, sgd, predicted in zip(
 # $$v=\frac{\eta G\sqrt{\eta^2L^2+2s(1-\eta L)}}{\eta^2\mu L+s\,(2-\eta(L+\mu))}.$$
 
 # %%
-polygon = chapter.polygon_orbits(params)
-plotting.show(
-    chapter.figure_polygon(polygon),
-    alt="Left: the iterates of IGD's last epoch form a circle around the optimum, on the dashed radius of the closed "
-    "form, inside the larger circle of the components' minimizers. Right: the orbit of a random order, enlarged, is a "
-    "small cloud around the optimum.",
-    name="polygon",
-)
+polygon = experiments.polygon_orbits(params)
+plotting.show(figures.polygon(polygon), name="polygon")
 
 # %% [markdown]
 # What to see: no component pulls the iterates to the optimum for long, and their pulls arrive in the worst order, one
@@ -154,19 +122,13 @@ plotting.show(
 # %% [markdown]
 # ## Concave components: contract, then expand
 #
-# In the last instance the second half of the components is concave in one coordinate: curvature $-L/2$ after $L$, so
+# In the next instance the second half of the components is concave in one coordinate: curvature $-L/2$ after $L$, so
 # that their mean stays strongly convex. What the noise leaves after the first half is expanded by
 # $(1+\eta L/2)^{n/2}$ in the second.
 
 # %%
-within_epoch = chapter.within_epoch(params)
-plotting.show(
-    chapter.figure_within_epoch(within_epoch),
-    alt="Distance of one coordinate from the optimum within one epoch, logarithmic. IGD's curve, on the dashed closed "
-    "form, falls in the convex half and grows exponentially in the concave half; three runs of random reshuffling "
-    "fluctuate at a low level.",
-    name="within-epoch",
-)
+within_epoch = experiments.within_epoch(params)
+plotting.show(figures.within_epoch(within_epoch), name="within-epoch")
 
 # %% [markdown]
 # What to see: random reshuffling uses the same components, once each per epoch, and never lets an expansion run for
@@ -180,38 +142,38 @@ plotting.show(
 # right of it those for many.
 
 # %%
-bounds_map = chapter.bounds_map(params)
-plotting.show(
-    chapter.figure_glance(bounds_map),
-    alt="Three panels: best final gap over the number of epochs for components with one Hessian, strongly convex "
-    "components, and half-concave components. IGD's curve is parallel to the dashed lower bound in each, far above SGD "
-    "and random reshuffling for few epochs; the alternating order is lowest.",
-    name="glance",
-)
-
-# %%
-print("     K   one Hessian   strongly convex   half concave      SGD (one Hessian)")
-for column, K in enumerate(bounds_map.epochs):
-    first, second, third = bounds_map.igd[:, column]
-    print(f"{K:6d} {first:13.2e} {second:17.2e} {third:14.2e} {bounds_map.sgd[0, column]:19.2e}")
+bounds_map = experiments.bounds_map(params)
+plotting.show(figures.glance(bounds_map), name="glance")
 
 # %% [markdown]
 # What to see: three different slopes for the same $n$, $\kappa$ and $K$. With few epochs the kind of components decides
 # over orders of magnitude. As $K$ approaches $\kappa$ the exponential is over, and the half-concave instance drops below
-# the strongly convex one.
+# the strongly convex one. In numbers:
 
 # %%
-phase_map = chapter.phase_map(params)
-plotting.show(
-    chapter.figure_phase_map(phase_map),
-    alt="Colour map of the logarithm of IGD's over SGD's tuned gap over epochs and condition number. A broad band of "
-    "one colour between the lines K = 4 kappa / n and K = kappa, falling off to the right, where IGD wins in the end.",
-    name="phase-map",
-)
+print("     K   one Hessian   strongly convex   half concave      SGD (one Hessian)")
+for column, K in enumerate(bounds_map.epochs):
+    first, second, third = bounds_map.of("IGD")[:, column]
+    print(f"{K:6d} {first:13.2e} {second:17.2e} {third:14.2e} {bounds_map.of('SGD')[0, column]:19.2e}")
 
 # %% [markdown]
-# Between the two lines the factor is constant. To the left of the dotted line even SGD is held up by $\eta\le2/L$. To
-# the right of $K=\kappa$ IGD's gap falls like $1/K^2$, SGD's like $1/K$, and the order of the two is reversed at last.
+# That does not make problems with concave components harmless there: another one takes over, in which a pass drifts
+# (below, under many epochs).
+
+# %%
+plotting.show(figures.throughout(bounds_map), name="throughout")
+
+# %% [markdown]
+# What to see: the worse of the two stays above the strongly convex instance by a margin, for every small $K$.
+
+# %%
+phase_map = experiments.phase_map(params)
+plotting.show(figures.phase_map(phase_map), name="phase-map")
+
+# %% [markdown]
+# What to see, for one Hessian again: between the two lines the factor is constant. To the left of the dotted line even
+# SGD is held up by $\eta\le2/L$. To the right of $K=\kappa$ IGD's gap falls like $1/K^2$, SGD's like $1/K$, and the order
+# of the two is reversed at last.
 
 # %% [markdown]
 # ## One common start
@@ -220,23 +182,17 @@ plotting.show(
 # distance $G/\mu$ along the flattest direction instead, and tune again.
 
 # %%
-common_start = chapter.common_start(params)
-plotting.show(
-    chapter.figure_common_start(common_start),
-    alt="Best final gap over the initial gap for the three kinds of components from one common start. IGD makes almost "
-    "no progress for few epochs on strongly convex and half-concave components; SGD and random reshuffling are orders "
-    "of magnitude lower.",
-    name="common-start",
-)
+common_start = experiments.common_start(params)
+plotting.show(figures.common_start(common_start), name="common-start")
+
+# %% [markdown]
+# What to see: in this reading the exponential lower bound means almost no progress, not a blow-up. The best step shrinks
+# below $1/(\mu nK)$, too small to arrive, because every larger one is worse:
 
 # %%
 print("     K   best step of IGD as a share of 1/(mu n K): one Hessian, strongly convex, half concave")
 for K, shares in zip(common_start.epochs, common_start.reach.T, strict=True):
     print(f"{K:6d}   " + "   ".join(f"{share:6.2f}" for share in shares))
-
-# %% [markdown]
-# What to see: the best step shrinks below $1/(\mu nK)$, too small to arrive, because every larger one is worse. In this
-# reading the exponential lower bound means almost no progress, not a blow-up.
 
 # %% [markdown]
 # ## Many epochs
@@ -246,27 +202,24 @@ for K, shares in zip(common_start.epochs, common_start.reach.T, strict=True):
 # has pushed most.
 
 # %%
-many_epochs = chapter.many_epochs(params)
-plotting.show(
-    chapter.figure_many_epochs(many_epochs),
-    alt="Left: best gap over the bound, flat in K and on the dashed constants for both instances. Right: the ratio of "
-    "the two gaps grows in proportion to kappa if the concave parts let a pass drift, and not if they lie in two halves.",
-    name="many-epochs",
-)
+many_epochs = experiments.many_epochs(params)
+plotting.show(figures.many_epochs(many_epochs), name="many-epochs")
 
 # %% [markdown]
+# What to see: both gaps are constant multiples of their bounds, the multiples of the theory. The price of concave parts is
+# proportional to $\kappa$, and vanishes if the same parts stand in two halves.
+#
 # A lower bound alone proves nothing about tightness. So, at the step of the theory: random problems in random and
 # sorted orders, and the hard instances, against the upper bounds without any constant.
 
 # %%
-upper_bounds = chapter.upper_bounds(params)
-plotting.show(
-    chapter.figure_upper_bounds(upper_bounds),
-    alt="Gaps over the upper bounds for random problems of four kinds in random and sorted orders, all below one, with "
-    "the lower-bound instances as stars just below; the drifting instance held against the convex bound crosses one as "
-    "kappa grows.",
-    name="upper-bounds",
-)
+upper_bounds = experiments.upper_bounds(params)
+plotting.show(figures.upper_bounds(upper_bounds), name="upper-bounds")
+
+# %% [markdown]
+# What to see: sorted orders are worse than random ones, the hard instances worse than either, and all stay below the bound
+# of their kind. At the theory's step the share of the bound does not depend on $K$: the rate is right. A step that does
+# not shrink with $K$ crosses every bound in the end.
 
 # %% [markdown]
 # ## Orders that help
@@ -279,13 +232,12 @@ plotting.show(
 print(inspect.getsource(herding_order))
 
 # %%
-herding = chapter.herding(params)
-plotting.show(
-    chapter.figure_herding(herding),
-    alt="Tuned gap over SGD's against the herding constant for random problems with different Hessians: herded orders "
-    "far below one, random orders below one, sorted orders above it.",
-    name="herding",
-)
+herding = experiments.herding(params)
+plotting.show(figures.herding(herding), name="herding")
+
+# %% [markdown]
+# What to see: the three orders form three clouds on one rising line. A herded order beats random draws by far, a sorted one
+# loses to them, with the same components.
 
 # %% [markdown]
 # ## A real problem
@@ -294,13 +246,12 @@ plotting.show(
 # uses the gradients at the optimum, which one does not know in advance, so it shows what an order could achieve.
 
 # %%
-digits = chapter.digits(params)
-plotting.show(
-    chapter.figure_digits(digits),
-    alt="Best gap over the initial gap after each epoch of logistic regression on digits: sorted by class is slowest by "
-    "far, with replacement and reshuffled are close to each other, herded is lowest.",
-    name="digits",
-)
+digits = experiments.digits(params)
+plotting.show(figures.digits(digits), name="digits")
+
+# %% [markdown]
+# What to see: nothing here was built to be hard, and the first epochs in class order are nearly lost all the same. One
+# shuffle per epoch removes the problem.
 
 # %%
 print("method              first epoch   last epoch")
@@ -308,17 +259,13 @@ for name, gaps in zip(digits.names, digits.gaps, strict=True):
     print(f"{name:18s} {gaps[0]:12.4f} {gaps[-1]:12.5f}")
 
 # %% [markdown]
-# What to see: nothing here was built to be hard, and the first epochs in class order are nearly lost all the same. One
-# shuffle per epoch removes the problem.
-
-# %% [markdown]
 # ## Verdicts
 
 # %%
-results = chapter.Results(
+results = Results(
     bounds_map=bounds_map,
     step_dilemma=step_dilemma,
-    sizes=sizes_result,
+    sizes=comparison,
     polygon=polygon,
     within_epoch=within_epoch,
     phase_map=phase_map,
@@ -328,7 +275,7 @@ results = chapter.Results(
     herding=herding,
     digits=digits,
 )
-verdicts = chapter.verify(params, results)
+verdicts = verify(params, results)
 verdicts
 
 # %%

@@ -76,8 +76,8 @@ def _three_panels(height: float) -> tuple[Figure, list[Axes], Axes]:
     return fig, [grid[0, 0], grid[0, 1], grid[1, 0]], grid[1, 1]
 
 
-def _legend_at(place: Axes, source: Axes, **kwargs) -> None:
-    place.legend(*source.get_legend_handles_labels(), loc="center left", **kwargs)
+def _legend_at(place: Axes, source: Axes) -> None:
+    place.legend(*source.get_legend_handles_labels(), loc="center left")
 
 
 @plotting.figure(
@@ -90,7 +90,7 @@ def glance(result: BoundsMap) -> Figure:
     fig, axes, corner = _three_panels(6.2)
     unit = result.mu / result.G**2
     titles = ("One Hessian: IGD loses almost n", "Strongly convex: worse",
-              "Half concave: exponential for K ≪ κ")  # fmt: skip
+              "Half concave: exponential")  # fmt: skip
     few = result.epochs < result.kappa
     for row, (ax, title) in enumerate(zip(axes, titles, strict=True)):
         # Past K = kappa another instance is the hardest of its kind: no line joins the two.
@@ -240,7 +240,7 @@ def throughout(result: BoundsMap) -> Figure:
     ax.set(yscale="log", ylabel="gap over strongly convex gap",
            title="Where one concave instance has become easy, another one is hard")  # fmt: skip
     _readable_decades(ax, np.concatenate(drawn))
-    plotting.legend_below(fig, ncols=4)
+    plotting.legend_below(fig, ncols=2)
     return fig
 
 
@@ -271,7 +271,7 @@ def phase_map(result: PhaseMap) -> Figure:
 
 @plotting.figure(
     alt="Left: best gap over the bound, flat in K and on the dashed constants for both instances. Right: the ratio of "
-    "the two gaps grows in proportion to kappa if the concave parts let a pass drift, and not if they lie in two halves."
+    "the two gaps grows like kappa if the concave parts let a pass drift, and not if they lie in two halves."
 )
 def many_epochs(result: ManyEpochs) -> Figure:
     """The many-epochs instances against their bounds."""
@@ -297,7 +297,7 @@ def many_epochs(result: ManyEpochs) -> Figure:
         ("drifting parts", result.ratio, colours["concave"]),
         ("in two halves", result.ratio_halves, PALETTE["grey"]),
     ):
-        for j, multiple in enumerate(result.multiples):
+        for j in range(len(result.multiples)):
             axes[1].plot(result.kappas, ratio[:, j], markers[j] + "-", color=colour, label=label if j == 0 else None)
     expected = DRIFTING_CONSTANT / MANY_EPOCHS_CONSTANT * (result.kappas + 1) ** 2 / result.kappas
     axes[1].plot(result.kappas, expected, **THEORY, label="theory, $\\propto\\kappa(1+1/\\kappa)^2$")
@@ -305,8 +305,8 @@ def many_epochs(result: ManyEpochs) -> Figure:
                 title="Concave parts cost a factor κ")  # fmt: skip
     axes[1].set_xticks(result.kappas, [f"{kappa:g}" for kappa in result.kappas])
     for ax in axes:
-        ax.xaxis.set_minor_locator(LogLocator(subs=()))
-    axes[1].legend(loc="upper left", bbox_to_anchor=(0, 0.92))
+        ax.minorticks_off()
+    axes[1].legend(loc="center right", bbox_to_anchor=(1, 0.4))
     return fig
 
 
@@ -354,7 +354,7 @@ def upper_bounds(result: UpperBounds) -> Figure:
     lower.set(xscale="log", yscale="log", xlabel="epochs $K$ in $\\kappa$", ylabel="median, sorted orders",
               title="At the theory's step the gap falls as its bound does")  # fmt: skip
     lower.set_xticks(result.multiples, [str(m) for m in result.multiples])
-    lower.xaxis.set_minor_locator(LogLocator(subs=()))
+    lower.minorticks_off()
     lower.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     return fig
 
@@ -375,7 +375,9 @@ def common_start(result: CommonStart) -> Figure:
         _powers_of_two(ax, result.epochs)
         ax.set_title({2: "Half concave"}.get(row, title[0].upper() + title[1:]))
         ax.set_ylabel("best gap over initial gap")
-        ax.sharey(axes[0])
+    bottom, top = min(ax.get_ylim()[0] for ax in axes), max(ax.get_ylim()[1] for ax in axes)
+    for ax in axes:
+        ax.set_ylim(bottom, top)
     _legend_at(corner, axes[0])
     plotting.headline(fig, "From one common start the exponential means: almost no progress")
     return fig
