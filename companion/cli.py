@@ -317,18 +317,7 @@ def print_ledger(as_json: AsJson = False) -> None:
     rows = ledger.read_ledger()
     totals = ledger.totals(rows)
     if as_json:
-        entries = [
-            {
-                "chapter": row.chapter,
-                "claim": row.claim,
-                "stance": row.stance,
-                "says": row.says,
-                "quick": row.quick and {"holds": row.quick.holds, "control": row.quick.control},
-                "paper": row.paper and {"holds": row.paper.holds, "control": row.paper.control},
-            }
-            for row in rows
-        ]
-        typer.echo(json.dumps({"totals": totals, "claims": entries}, indent=1))
+        typer.echo(ledger.as_json(rows), nl=False)
     else:
         lines = [("chapter", "claim", "stance", "quick", "paper", "says")]
         for row in rows:

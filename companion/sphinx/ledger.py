@@ -120,7 +120,7 @@ def _held(seeds: Seeds | None, claim: str) -> list[nodes.Node]:
     held, of = seeds.claims[claim]
     refuted, controls = seeds.controls.get(claim, (0, 0))
     text = f"{held} of {of}" + (f", control {refuted} of {controls}" if controls else "")
-    return [nodes.inline("", text, classes=["seeds", "" if seeds.current else "seeds-older"])]
+    return [nodes.inline("", text, classes=["seeds"] if seeds.current else ["seeds", "seeds-older"])]
 
 
 class LedgerTotals(Reader):
