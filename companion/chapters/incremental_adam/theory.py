@@ -122,7 +122,7 @@ def proxy_metric(X: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 
 def dual_map(X: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``T(c)``, dual solution of the max margin in the metric ``M(c)``; and ``w(c)``."""
+    """``T(c)``, dual solution of the max margin in the metric ``M(c)``; ``w(c)``."""
     w, multipliers = weighted_svm(X, proxy_metric(X, c))
     return multipliers / multipliers.sum(), w
 
