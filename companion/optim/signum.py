@@ -117,7 +117,8 @@ class Signum(Optimizer):
         for p in params:
             average = -p.grad if group["maximize"] else p.grad
             if beta > 0:
-                average = self.state[p]["momentum"].mul_(beta).add_(average, alpha=1 - beta)
+                momentum = self.state[p]["momentum"]
+                average = momentum.mul_(beta).add_(average, alpha=1 - beta)
             p.mul_(1 - lr * group["weight_decay"])
             p.sub_(lr * _sign(average))
 
