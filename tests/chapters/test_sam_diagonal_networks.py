@@ -42,6 +42,8 @@ EXTREMES = [
     SHORT | {"scales": [0.05], "rho": 1e-3, "radii": [1e-3], "record_every": 200},
     SHORT | {"mu_gates": [1.0, 1.1], "rho_linf": 0.05, "rho_depth_one": 0.0},
     SHORT | {"rho_digits": 1.0, "vertex_fractions": [0.01, 1.0]},
+    # Some runs on digits reach the loss, others do not.
+    SHORT | {"steps_digits": 800, "vertex_fractions": [0.31, 0.8]},
     # The loss vanishes at the start, so that nothing moves and rounding would decide.
     TINY | {"mu": np.linspace(1, 10, 16).tolist(), "lr": 0.005, "rho": 1.0, "scales": [0.8, 1.0], "steps": 500},
     # Entries of very different size, which take more steps than there are to part.
@@ -592,7 +594,7 @@ def test_swaps_come_within_one_record_of_the_prediction(params, results):
 
 
 def test_where_nothing_moves_nothing_is_decided():
-    params = chapter.Parameters.resolve(device="cpu", **EXTREMES[4])
+    params = chapter.Parameters.resolve(device="cpu", **EXTREMES[5])
     verdicts = chapter.verify(params, chapter.run(params))
     for claim in ("C5a", "C5b", "C5e", "C6a", "C7b", "C9"):
         assert not verdicts[claim].decided, claim

@@ -855,12 +855,14 @@ def no_weaker_pixels(results: Results, network: str) -> dict[str, Any]:
     if network == "ReLU network":
         found = results.relu_mlp
         ratios = [found.ratio(target) for target in found.targets]
-        slower = found.steps[:, :, PAIR.index("l2-SAM")] / found.steps[:, :, PAIR.index("GD")]
+        steps = found.steps[:, :, PAIR.index("l2-SAM")] / found.steps[:, :, PAIR.index("GD")]
+        slower = steps[np.isfinite(steps)]
     else:
-        ratios, slower = zip(*(_diagonal(results.digits, target) for target in results.relu_mlp.targets), strict=True)
+        ratios, steps = zip(*(_diagonal(results.digits, target) for target in results.relu_mlp.targets), strict=True)
+        slower = np.concatenate(steps)
     if any(len(ratio) == 0 for ratio in ratios):
         raise Undecided("rho_digits, steps_digits: under ℓ₂-SAM no network reached the loss")
-    return {"ratio": [float(np.median(ratio)) for ratio in ratios], "slower": float(np.nanmedian(slower))}
+    return {"ratio": [float(np.median(ratio)) for ratio in ratios], "slower": float(np.median(slower))}
 
 
 def _diagonal(digits: Digits, target: float) -> tuple[np.ndarray, np.ndarray]:
