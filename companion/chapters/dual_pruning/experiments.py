@@ -335,7 +335,7 @@ def _prune(params: Parameters, name: str, entry: ScoredSet, c_d: float) -> Cores
 def repeated(ratios: list[float], mild: tuple[float, ...]) -> list[Cell]:
     """Cells that are drawn and retrained several times on each replica, because their claim turns on a point."""
     cells = [("clean", ratio, method) for ratio in mild for method in ("random", "DUAL")]
-    cells += [(scenario, 0.9, method) for scenario in ("clean", "corrupt") for method in ("random", "DUAL+Beta")]
+    cells += [(scenario, 0.9, method) for scenario in ("clean", "corrupt") for method in ("random", "DUAL+Beta", "CCS")]
     return [cell for cell in cells if cell[1] in ratios]
 
 
@@ -354,6 +354,9 @@ def _draw_again(
             elif method == "DUAL+Beta":
                 law = dict(n=n, ratio=ratio, c_d=c_d)
                 found.append(pruning.beta_sampling(scores.dual[s], scores.mean_prob[s], rng=rng, **law))
+            elif method == "CCS":
+                cut = selection.ccs_cut(scenario, ratio, params.label_noise)
+                found.append(pruning.ccs(scores.aum[s], cut, n, rng))
             else:
                 found.append(first[s])
     return np.stack(found)
@@ -398,7 +401,9 @@ def repetitions(cell: Cell, mild: tuple[float, ...], replicas: int) -> int:
     elif scenario == "clean":
         narrow = {"random", "DUAL", "DUAL+Beta", "CCS", "Beta frozen"}
     elif scenario == "noise" and ratio != 0.9:
-        narrow = {"random", "DUAL+Beta"}
+        narrow = {"random", "DUAL+Beta", "Dyn-Unc"}
+    elif scenario == "noise":
+        narrow = {"random", "DUAL+Beta", "Dyn-Unc", "CCS"}
     return replicas if method in narrow else min(2, replicas)
 
 
