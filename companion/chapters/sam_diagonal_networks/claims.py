@@ -634,6 +634,8 @@ def inverted(results: Results, method: str) -> dict[str, Any]:
         raise Undecided("rho, mu: ρ(μ_{d−1} + μ_d) > 2, where the un-normalized variant may invert the order too")
     _above(runs)
     alive = (runs.scales > runs.alpha_c) & _moves(runs)
+    if not (alive & (runs.scales < 0.97 * runs.gd_like)).any():
+        raise Undecided(f"scales, grid: no scale is between {runs.alpha_c:.3g} and {runs.gd_like:.3g}")
     return {"inverted": float((runs.dominant(method)[:, alive] < len(runs.mu) - 1).any(0).mean())}
 
 
@@ -738,8 +740,8 @@ C7c = Claim(
 def dips(results: Results, method: str) -> dict[str, Any]:
     """Strength of the pixels used on the way, from the smallest start."""
     digits, row = results.digits, ON_DIGITS.index(method)
-    if len(digits.loss) < 1000:
-        raise Undecided(f"steps_digits = {len(digits.loss)}: the loss falls below 0.1 after about 1000 steps")
+    if len(digits.loss) < 2000:
+        raise Undecided(f"steps_digits = {len(digits.loss)}: the loss falls below 0.1 in about 2000 steps")
     path = digits.effective[:, :, row, 0]
     low = path.min(0)
     return {
