@@ -321,7 +321,7 @@ C4d = Claim(
     says="Under label noise at ratio 0.9 DUAL with Beta sampling needs no knowledge of the noise rate: it is more "
     "than ten points above CCS without a cut, but not above CCS that is told to cut one and a half times the rate",
     criterion=joined("lead_@ > 0.1"),
-    reason="half of the smallest lead in development runs; told the rate, CCS leads by up to five points",
+    reason="half of the smallest lead in development runs; told the rate, CCS led by one to six points",
     measure=told_noise,
     on="CCS uncut",
     control=Control("CCS that is told to cut 1.5 times the noise rate", on="CCS"),
