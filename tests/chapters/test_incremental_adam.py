@@ -223,6 +223,26 @@ def test_rates_the_engine_refuses_do_diverge():
 # --- theory -------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), beta2=st.floats(0.1, 0.999), share=st.floats(0, 1), fall=st.floats(0, 0.3))
+def test_what_a_step_of_adam_can_do(seed, beta2, share, fall):
+    """The lemma behind the theorems: the root is an average of shorter ones, and no step is longer for long."""
+    rng, beta1 = np.random.default_rng(seed), beta2 * share
+    g = np.exp(-fall * np.arange(80) + rng.normal(size=80)) * rng.choice([-1, 1], 80)
+    kappa = (1 - beta2) / (1 - beta1)
+    longest = (1 - beta1) / np.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
+    m = v = short = e = 0.0
+    for t in range(80):
+        m, v = beta1 * m + (1 - beta1) * g[t], beta2 * v + (1 - beta2) * g[t] ** 2
+        short, before = beta1 * short + (1 - beta1) * g[t] ** 2, e
+        e = beta2 * e + (1 - beta2) * short
+        assert v == pytest.approx(kappa * short + (1 - kappa) * before)
+        assert m**2 <= short * (1 + 1e-9)
+        assert abs(m) / np.sqrt(v) <= longest * (1 + 1e-9)
+        if t:
+            assert short / v <= 1 + (1 - kappa) / (1 - beta2) * np.log(e / before) + 1e-9
+
+
 def test_epoch_map_is_what_adam_does_with_frozen_gradients():
     rng = np.random.default_rng(9)
     X, p, beta1, beta2 = rng.normal(size=(6, 5)), rng.uniform(0.1, 1, 6), 0.8, 0.93
@@ -470,6 +490,12 @@ def test_verdicts_are_sound(params, results):
     verdicts = verify(params, results)
     assert verdicts.sound, str(verdicts)
     assert {verdict.claim[:2] for verdict in verdicts} == {f"C{k}" for k in range(1, 9)}
+
+
+def test_runs_that_are_compared_do_not_start_alike(results):
+    found = results.fixed_points
+    assert found.again_apart.min() > 0  # the control of C4f
+    assert found.starts_apart > 0
 
 
 def swapped_runs(results, **changes):

@@ -152,8 +152,9 @@ def proxy_direction(results: Results, candidate: str) -> dict[str, Any]:
 C4a = Claim(
     id="C4a",
     says="AdamProxy's direction is that of the dual fixed point.",
-    criterion="distance < 1e-5",
-    reason="distance = largest 1 − cos over the Gaussian datasets; exact in the limit of many steps",
+    criterion="distance < 5e-6",
+    reason="distance = largest 1 − cos over the Gaussian datasets; exact in the limit of many steps. The fixed point of "
+    "the chapter's own rates is already 1e-5 away",
     measure=proxy_direction,
     on="dual fixed point",
     control=Control(
