@@ -153,8 +153,8 @@ C4a = Claim(
     id="C4a",
     says="AdamProxy's direction is that of the dual fixed point.",
     criterion="distance < 5e-6",
-    reason="distance = largest 1 − cos over the Gaussian datasets; exact in the limit of many steps. The fixed point of "
-    "the chapter's own rates is already 1e-5 away",
+    reason="distance = largest 1 − cos over the Gaussian datasets; exact in the limit of many steps. The fixed point "
+    "of the chapter's own rates is already 1e-5 away",
     measure=proxy_direction,
     on="dual fixed point",
     control=Control(
