@@ -436,25 +436,26 @@ C6a = Claim(
 
 @per_dataset
 def noisy_gain(results: Results, name: str, method: str) -> dict[str, float]:
-    """Gain under label noise over random pruning and over early Dyn-Unc, the smaller one of ratios 0.7 and 0.9."""
+    """Gain under label noise over random pruning, the smaller one of ratios 0.7 and 0.9; over Dyn-Unc at 0.9."""
     need_noise(results)
     return {
-        key: min(gain(results, name, "noise", ratio, method, over) for ratio in (0.7, 0.9))
-        for key, over in (("random", "random"), ("dynunc", "Dyn-Unc"))
+        "random": min(gain(results, name, "noise", ratio, method) for ratio in (0.7, 0.9)),
+        "dynunc": gain(results, name, "noise", 0.9, method, "Dyn-Unc"),
     }
 
 
 C6b = Claim(
     id="C6b",
     says="Under label noise DUAL with Beta sampling beats random pruning by more than three points at ratios 0.7 "
-    "and 0.9, and early Dyn-Unc as well",
-    criterion=joined("random_@ > 0.03 and dynunc_@ > 0"),
-    reason="three points, more than the spread between replicas explains",
+    "and 0.9, and early Dyn-Unc by more than ten at 0.9",
+    criterion=joined("random_@ > 0.03 and dynunc_@ > 0.1"),
+    reason="three points, more than the spread between replicas explains; ten are half of the smallest lead over "
+    "Dyn-Unc at 0.9, where it collapses, while at 0.7 on digits the two can be level",
     measure=noisy_gain,
     on="DUAL+Beta",
     control=Control("EL2N in the place of DUAL with Beta sampling", on="EL2N"),
     stance="restated",
-    changed="over random pruning, EL2N and Dyn-Unc; CCS, told the noise rate, is ahead (C4d)",
+    changed="over random pruning, EL2N and, at 0.9, Dyn-Unc; CCS, told the noise rate, is ahead (C4d)",
     figure="noise",
 )
 
