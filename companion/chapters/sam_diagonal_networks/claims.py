@@ -201,6 +201,8 @@ C3b = Claim(
 def gd_axes(results: Results, depth: str) -> dict[str, Any]:
     """How many axes GD ends on."""
     _enough_steps(results)
+    if len(set(results.gates.predicted[1, GATED.index("GD")].tolist())) == 1:
+        raise Undecided("mu_gates: the largest entry is so much larger that it wins from every start tried")
     limit = results.gates.limit[("depth 2", "depth 3").index(depth), GATED.index("GD")]
     return {"axes": len(set(limit.tolist()))}
 
