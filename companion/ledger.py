@@ -18,7 +18,7 @@ from companion.claims import Stance, Verdict, Verdicts, mark
 from companion.execution import InputError, foreign, read_notebook, read_verdicts, staleness
 from companion.mutants import chapter_code
 from companion.parameters import PROFILES
-from companion.sources import content
+from companion.sources import meaning
 
 EXECUTED = Path("_build") / "executed"
 SEEDS = Path("book") / "seeds.json"
@@ -211,5 +211,5 @@ def code_stamp(chapter: Chapter) -> str:
     """A hash of the code that decides a chapter's claims: its package without figures, and what is below."""
     stamp = hashlib.sha256()
     for path in chapter_code(chapter.slug, chapter.root):
-        stamp.update(path.relative_to(chapter.root).as_posix().encode() + b"\0" + content(path) + b"\0")
+        stamp.update(path.relative_to(chapter.root).as_posix().encode() + b"\0" + meaning(path) + b"\0")
     return stamp.hexdigest()[:16]

@@ -32,7 +32,7 @@ import typer
 from companion import catalogue, results
 from companion.catalogue import UnknownChapterError, module_name
 from companion.execution import ENVIRONMENT, one_line, write_atomically
-from companion.sources import content, library_files
+from companion.sources import library_files, meaning
 from companion.sweep import judge_run
 
 LAYERS = ("optim", "models", "data", "analysis")
@@ -78,7 +78,7 @@ def chapter_stamp(slug: str, root: Path) -> str:
     stamp = hashlib.sha256()
     for path in [*chapter_code(slug, root), chapter_test(slug, root), mutants_file(slug, root)]:
         if path.is_file():
-            stamp.update(path.relative_to(root).as_posix().encode() + b"\0" + content(path) + b"\0")
+            stamp.update(path.relative_to(root).as_posix().encode() + b"\0" + meaning(path) + b"\0")
     return stamp.hexdigest()
 
 

@@ -6,9 +6,10 @@ A chapter marks each experiment with one word:
     def paths(params: Parameters) -> Paths: ...
 
 The result is kept under ``_build/results/``, keyed by the function, all parameters and further arguments, the device
-among them, the number of threads, the versions of the numerical packages, and the text of every module that the
-experiment's own module builds on. Editing a figure, a claim or a sentence recomputes nothing; editing an algorithm
-recomputes what depends on it. ``COMPANION_FRESH=1`` computes anew. A result that cannot be read is computed again,
+among them, the number of threads, the versions of the numerical packages, and the code of every module that the
+experiment's own module builds on, without comments, docstrings and layout. Editing a figure, a claim or a sentence
+recomputes nothing; editing an algorithm recomputes what depends on it. ``COMPANION_FRESH=1`` computes anew. A result
+that cannot be read is computed again,
 one that cannot be written is not kept; neither is an error.
 """
 
@@ -25,8 +26,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from companion import LOADED
 from companion.catalogue import find_root
-from companion.sources import content, imported_modules
+from companion.sources import imported_modules, meaning
 
 FOLDER = Path("_build") / "results"
 NUMERICAL = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy")
@@ -52,14 +54,13 @@ def experiment(function: Callable[P, R]) -> Callable[P, R]:
     -------
     The same function, which reads the result where it was computed before. ``function.compute`` is the original.
     """
-    # Hashed as the module is loaded, so that the hash is of the code that runs, whatever is edited meanwhile.
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
-    code = _code_hash(Path(file).resolve()) if file else None
 
     @functools.wraps(function)
     def remembered(*args: P.args, **kwargs: P.kwargs) -> R:
         name = f"{function.__module__.removeprefix('companion.chapters.')}.{function.__name__}"
-        path = None if code is None or _switched_off() else _place(name, code, args, kwargs)
+        code = None if file is None or _switched_off() else _code_hash(Path(file).resolve())
+        path = None if code is None else _place(name, code, args, kwargs)
         kept = _read(path)
         if kept is None:
             started = time.perf_counter()
@@ -115,12 +116,16 @@ def _switched_off() -> bool:
 
 
 @functools.cache
-def _code_hash(path: Path) -> str:
+def _code_hash(path: Path) -> str | None:
+    """A hash of the code behind a module; ``None`` if some was edited after this process had read it."""
     root = Path(__file__).resolve().parents[1]
-    text = hashlib.sha256()
-    for file in code_behind(path, root) if path.is_relative_to(root) else [path]:
-        text.update(file.name.encode() + b"\0" + content(file) + b"\0")
-    return text.hexdigest()
+    files = code_behind(path, root) if path.is_relative_to(root) else [path]
+    if max(file.stat().st_mtime for file in files) > LOADED:
+        return None
+    code = hashlib.sha256()
+    for file in files:
+        code.update(file.name.encode() + b"\0" + meaning(file) + b"\0")
+    return code.hexdigest()
 
 
 @functools.cache

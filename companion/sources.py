@@ -112,6 +112,22 @@ def content(path: Path) -> bytes:
     return read if path.suffix in BINARY else read.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
 
 
+def meaning(path: Path) -> bytes:
+    """What a file computes, for a hash: a module without its comments, docstrings and layout; else its content."""
+    read = content(path)
+    return _code(read.decode(), str(path)) if path.suffix == ".py" else read
+
+
+@lru_cache(maxsize=1024)
+def _code(text: str, name: str) -> bytes:
+    tree = ast.parse(text, name)
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree).encode()
+
+
 def same_code(package: Path, other: Path) -> bool:
     """Whether two folders hold the same package."""
 

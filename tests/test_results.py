@@ -10,6 +10,7 @@ import pytest
 from companion import results
 from companion.parameters import Parameters
 from companion.results import code_behind, experiment
+from companion.sources import meaning
 
 PARAMS = Parameters.resolve(device="cpu")
 calls = []
@@ -196,6 +197,7 @@ def test_editing_a_figure_or_a_claim_recomputes_nothing_and_editing_the_algorith
     assert run_once(tiny_book) == 1
     assert run_once(tiny_book, (tiny_book.package / "figures.py", "bins=20", "bins=30")) == 1
     assert run_once(tiny_book, (tiny_book.package / "claims.py", "abs(mean) < 1", "abs(mean) < 2")) == 1
+    assert run_once(tiny_book, (tiny_book.package / "algorithm.py", "Replace this by", "This is")) == 1
     assert run_once(tiny_book, (tiny_book.package / "algorithm.py", "noise + shift", "noise - shift")) == 2
 
 
@@ -206,20 +208,33 @@ def test_code_without_a_file_is_simply_run():
     assert done.stdout.strip() == "1", done.stderr
 
 
-def test_a_hash_is_of_the_code_that_was_loaded(library, monkeypatch):
-    """An edit while a process runs must not file the old code's result under the new code's name."""
+def test_code_that_was_edited_after_this_process_read_it_leaves_nothing(library, monkeypatch, empty_store):
+    """Else the old code's result would be filed under the new code's name."""
     path = library / "loaded.py"
     path.write_text("from companion.results import experiment\n@experiment\ndef f(params): return 1\n")
+    os.utime(path, (0, 0))
 
     def load():
+        results._code_hash.cache_clear()
         spec = importlib.util.spec_from_file_location("loaded", path)
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, "loaded", module)
         spec.loader.exec_module(module)
         return module
 
+    assert load().f(PARAMS) == 1
+    assert len(stored(empty_store)) == 1
     old = load()
     path.write_text(path.read_text().replace("return 1", "return 2"))
     results._code_hash.cache_clear()
     assert old.f(PARAMS) == 1
     assert load().f(PARAMS) == 2
+    assert len(stored(empty_store)) == 1
+
+
+def test_comments_docstrings_and_layout_are_no_code(tmp_path):
+    plain, dressed, other = (tmp_path / f"{name}.py" for name in ("plain", "dressed", "other"))
+    plain.write_text("def f(x):\n    return x + 1\n")
+    dressed.write_text('"""What."""\n\n\ndef f(x):  # why\n    """How."""\n    return (\n        x + 1\n    )\n')
+    other.write_text("def f(x):\n    return x + 2\n")
+    assert meaning(plain) == meaning(dressed) != meaning(other)

@@ -42,11 +42,12 @@ def settle(app: Sphinx, config: Config) -> None:
 def describe(doctree: nodes.document) -> str:
     """The first paragraph of a page, cut at a sentence or a word."""
     section = next(iter(doctree.findall(nodes.section)), doctree)
-    first = next((child for child in section.children if isinstance(child, nodes.paragraph)), None)
+    own = (child for child in section.children if isinstance(child, nodes.paragraph))
+    first = next(own, None) or next(section.findall(nodes.paragraph), None)
     text = tidy(text_of(first)) if first is not None else ""
     if len(text) <= 200:
         return text
-    sentence = re.match(r"(.{80,200}[.?!])(?= )", text)
+    sentence = re.match(r"(.{79,199}[.?!])(?= )", text)
     return sentence[1] if sentence else text[:199].rsplit(" ", 1)[0] + "…"
 
 

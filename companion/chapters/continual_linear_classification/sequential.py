@@ -16,6 +16,7 @@ from companion.models.stepping import Stepper
 
 GRAPH, CHUNK = 3000, 1000  # kernels in a graph, and cycles whose orders are sent to the device together
 
+Stage = tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]
 Orders = np.ndarray | Callable[[int], np.ndarray]
 
 
@@ -93,21 +94,26 @@ def sequential_gd(
     device: str = "cpu",
     graphs: bool | None = None,
 ) -> Run:
-    """Run ``budget`` steps ``w <- w - eta grad L_m(w)`` on one task after the other, from ``w = 0``.
+    """Run ``budget`` steps ``w <- w - eta grad L_m(w)`` on one task after the other.
 
-    ``L_m(w) = sum_i log(1 + exp(-<x_i, w>))`` is a sum over the task's examples, not a mean.
+    It starts at ``w = 0``. ``L_m(w) = sum_i log(1 + exp(-<x_i, w>))`` is a sum over the
+    task's examples, not a mean.
 
     Parameters
     ----------
     tasks : signed examples, ``(B, M, n, d)``
     eta : step size, one for all or ``(B,)``
-    budget : steps per stage, one for all, or by sequence and task, ``(B, M)``; zero skips a task
+    budget : steps per stage, one for all, or by sequence and task, ``(B, M)``; zero
+        skips a task
     cycles : cycles to run
-    record : numbers of completed cycles at which to record, increasing, from 1 to ``cycles``
-    order : tasks of a cycle's stages, ``(B, S)``, or a function from the cycle to it; cyclic by default
-    present : which examples are there, ``(B, M, n)``; the others must be zero vectors, and add nothing to the loss
+    record : numbers of completed cycles at which to record, increasing
+    order : tasks of a cycle's stages, ``(B, S)``, or a function from the cycle to it;
+        cyclic by default
+    present : which examples are there, ``(B, M, n)``; the others must be zero vectors,
+        and add nothing to the loss
     keep_path : whether to keep every iterate of the recorded cycles
-    graphs : whether the cycles between the recorded ones are recorded as graphs of kernels; on a GPU by default
+    graphs : whether the cycles between the recorded ones become graphs of kernels; on a
+        GPU by default
     """
     B, M, n, d = tasks.shape
     X = torch.tensor(tasks, dtype=torch.float64, device=device)
@@ -125,7 +131,7 @@ def sequential_gd(
         margins = (X.reshape(B, M * n, d) @ w).reshape(B, M, n)
         return (torch.nn.functional.softplus(-margins, threshold=1e6) * weight).sum(-1)
 
-    def stage(task: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    def stage(task: torch.Tensor) -> Stage:
         x = X[rows, task]
         pull = (x * step[:, None, None]).mT.contiguous()
         if not uneven:
@@ -137,11 +143,12 @@ def sequential_gd(
             pulls.append(pull)
         return task, -x, pulls
 
-    def stages(order: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]]:
-        return [stage(torch.as_tensor(column, device=device)) for column in np.ascontiguousarray(order.T)]
+    def stages(order: np.ndarray) -> list[Stage]:
+        columns = np.ascontiguousarray(order.T)
+        return [stage(torch.as_tensor(column, device=device)) for column in columns]
 
     def whole(w: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-        """A cycle as a function of the iterate and its order ``(B, S)``, for a GPU to record."""
+        """A cycle as a function of iterate and order ``(B, S)``, for a graph."""
         for column in order.T:
             _, minus_x, pulls = stage(column)
             for pull in pulls:
@@ -149,18 +156,20 @@ def sequential_gd(
         return w
 
     def advance(w: torch.Tensor, first: int, last: int) -> torch.Tensor:
-        """The cycles from ``first`` to before ``last``, whose iterates nobody wants to see."""
+        """The cycles from ``first`` to before ``last``, which nobody wants to see."""
         size = max(1, GRAPH // (3 * M * longest))
         stepper = Stepper(whole, (w,), steps_per_graph=size)
         for start in range(first, last, CHUNK):
             end = min(start + CHUNK, last)
-            drawn = [order(k) if callable(order) else sequence for k in range(start, end)]
-            stepper.run(end - start, torch.as_tensor(np.stack(drawn), device=device))
+            each = order if callable(order) else lambda cycle: sequence
+            drawn = np.stack([each(cycle) for cycle in range(start, end)])
+            stepper.run(end - start, torch.as_tensor(drawn, device=device))
         return stepper.state[0]
 
     sequence = cyclic(B, M) if order is None else order
     skipping = w.device.type == "cuda" if graphs is None else graphs
-    recorded, found, slope = set(np.asarray(record).tolist()), [], torch.empty(B, n, 1, dtype=w.dtype, device=device)
+    recorded, found = set(np.asarray(record).tolist()), []
+    slope = torch.empty(B, n, 1, dtype=w.dtype, device=device)
     with torch.inference_mode():
         fixed = None if callable(order) else stages(sequence)
         cycle = 0
@@ -188,8 +197,9 @@ def sequential_gd(
             if watched:
                 final = losses(w)
                 end = torch.stack([final[rows, task] for task, _, _ in plan], -1)
-                kept = [w[..., 0].clone(), final.sum(-1), highest, torch.stack(after, -1), end]
+                kept = [w[..., 0].clone(), final.sum(-1), highest]
+                kept += [torch.stack(after, -1), end]
                 found.append([*kept, torch.stack(path)] if keep_path else kept)
             cycle += 1
-        columns = [torch.stack(column).cpu().numpy() for column in zip(*found, strict=True)]
+        columns = [torch.stack(one).cpu().numpy() for one in zip(*found, strict=True)]
     return Run(np.asarray(record), *columns)

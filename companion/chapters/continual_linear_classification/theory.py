@@ -75,12 +75,17 @@ def loss_constant(duals: np.ndarray, eta: float | np.ndarray, budget: np.ndarray
     return (duals.sum(-1) / np.asarray(budget)).sum(-1) / eta
 
 
-def task_constants(shares: np.ndarray, eta: float | np.ndarray, budget: np.ndarray) -> np.ndarray:
-    """``lim J^2 F_p = -<v_p, sum_{q later} v_q> / (eta K_p)`` for each stage's task, visited in this order.
+def task_constants(
+    shares: np.ndarray,
+    eta: float | np.ndarray,
+    budget: np.ndarray,
+) -> np.ndarray:
+    """``lim J^2 F_p = -<v_p, sum_{q later} v_q> / (eta K_p)`` for each stage's task.
 
     Parameters
     ----------
-    shares : ``v_m = sum_i lambda_i x_i`` over the task, in the order of the visits, ``(..., M, d)``
+    shares : ``v_m = sum_i lambda_i x_i`` over the task, in the order of the visits,
+        ``(..., M, d)``
     eta : step size, ``(...)`` or one
     budget : steps per task in the same order, broadcast against ``(..., M)``
     """
@@ -121,16 +126,21 @@ def task_derivatives(tasks: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.n
     return gradient, np.einsum("bmn,bmnd,bmne->bmde", slope * (1 - slope), tasks, tasks)
 
 
-def stalling_point(gradient: np.ndarray, hessian: np.ndarray, K: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where cyclic GD with a constant step comes to rest, to first order in ``h = eta K``.
+def stalling_point(
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    K: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where cyclic GD with a constant step rests, to first order in ``h = eta K``.
 
     With ``g_m`` and ``H_m`` at the joint minimizer, ``H = sum_m H_m`` and
-    ``a = sum_{p<q} H_q g_p + (1 - 1/K)/2 sum_m H_m g_m``, the end-of-cycle iterate tends to
-    ``w* + h H^{-1} a + O(h^2)``.
+    ``a = sum_{p<q} H_q g_p + (1 - 1/K)/2 sum_m H_m g_m``, the end-of-cycle iterate
+    tends to ``w* + h H^{-1} a + O(h^2)``.
 
     Returns
     -------
-    ``H^{-1} a``, ``(D, d)``, and ``<a, H^{-1} a> / 2``, ``(D,)``, the excess loss over ``h^2``
+    ``H^{-1} a``, ``(D, d)``, and the excess loss over ``h^2``, ``<a, H^{-1} a> / 2``,
+    ``(D,)``
     """
     later = np.cumsum(hessian[:, ::-1], 1)[:, ::-1] - hessian
     a = np.einsum("bmde,bme->bd", later, gradient)

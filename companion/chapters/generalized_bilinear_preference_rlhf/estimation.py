@@ -4,19 +4,9 @@ Duels enter through counts alone, ``(N, C, K, K)``: how often action ``a`` met `
 The cost of a fit does not grow with the number of rounds.
 """
 
-from dataclasses import dataclass
-
 import torch
 
-FLOAT = torch.float64
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Duels and wins of the first action, ``(N, C, K, K)``."""
-
-    duels: torch.Tensor
-    wins: torch.Tensor
+from companion.chapters.generalized_bilinear_preference_rlhf.duels import Counts
 
 
 def upper(features: torch.Tensor) -> torch.Tensor:

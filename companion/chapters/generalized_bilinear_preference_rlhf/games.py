@@ -15,27 +15,23 @@ Map = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Regularizer:
-    """``psi(pi) = sum_a ref_a f(pi_a / ref_a)``, convex, with ``f(1) = f'(1) = 0``.
+    """``psi(pi) = sum_a ref_a f(pi_a / ref_a)``, convex, with ``f(1) = f'(1) = 0``."""
 
-    Attributes
-    ----------
-    name : as in the parameters
-    beta : ``psi`` is ``1/beta``-strongly convex in the 1-norm, for every reference policy
-    f : on ratios ``x >= 0``
-    dual : ``f'(x)``
-    ratio : ``g(y)``, the ratio with ``f'(x) = y``, or 0 where ``y`` lies below ``f'(0)``
-    slope : ``g'(y)``
-    bregman : ``f(x) - f(x') - f'(x') (x - x')`` of two dual variables, without cancellation
-    floor : ``f'(0)``; an action whose dual variable lies below it is not played
-    """
-
+    #: as in the parameters
     name: str
+    #: ``psi`` is ``1/beta``-strongly convex in the 1-norm, for every reference policy
     beta: float
+    #: on ratios ``x >= 0``
     f: Map
+    #: ``f'(x)``
     dual: Map
+    #: ``g(y)``, the ratio with ``f'(x) = y``, or 0 where ``y`` lies below ``f'(0)``
     ratio: Map
+    #: ``g'(y)``
     slope: Map
+    #: ``f(x) - f(x') - f'(x') (x - x')`` of two dual variables, without cancellation
     bregman: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    #: ``f'(0)``; an action whose dual variable lies below it is not played
     floor: float = -math.inf
 
     def centre(self, v: torch.Tensor, ref: torch.Tensor) -> torch.Tensor:

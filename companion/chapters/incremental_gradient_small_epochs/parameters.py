@@ -27,7 +27,7 @@ Condition = Annotated[float, pydantic.Field(ge=8, le=65536)]
 
 
 PRODUCTS_PER_HOUR = 2e10  # products of small matrices that one processor core computes
-MOST_HOURS = 12
+MOST_HOURS = 4
 
 
 class Parameters(parameters.Parameters):

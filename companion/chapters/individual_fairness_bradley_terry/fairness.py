@@ -81,11 +81,16 @@ class Predictors:
 
 
 def fair_logistic(
-    x: torch.Tensor, y: torch.Tensor, factors: torch.Tensor, lipschitz: torch.Tensor, steps: int = FISTA_STEPS
+    x: torch.Tensor,
+    y: torch.Tensor,
+    factors: torch.Tensor,
+    lipschitz: torch.Tensor,
+    steps: int = FISTA_STEPS,
 ) -> Predictors:
-    """Logistic regression among the predictors that are L-Lipschitz for ``U U'``: ``w = U c``, ``||c|| <= 4 L``.
+    """Logistic regression among the predictors that are L-Lipschitz for ``U U'``.
 
-    The program is convex in ``(c, b)``; accelerated projected gradient with the step size ``1/(lambda_max/4)``.
+    These are ``w = U c`` with ``||c|| <= 4 L``. The program is convex in ``(c, b)``;
+    accelerated projected gradient with the step size ``1/(lambda_max/4)``.
 
     Parameters
     ----------
@@ -98,7 +103,7 @@ def fair_logistic(
     radius = 4 * lipschitz
     ones = torch.cat([x, torch.ones_like(x[..., :1])], -1)
     gram = ones.mT @ ones / n
-    wide = torch.zeros(*U.shape[:2], U.shape[2] + 1, U.shape[3] + 1, dtype=x.dtype, device=x.device)
+    wide = x.new_zeros(*U.shape[:2], U.shape[2] + 1, U.shape[3] + 1)
     wide[..., :-1, :-1], wide[..., -1, -1] = U, 1.0
     eta = 4 / torch.linalg.matrix_norm(wide.mT @ gram[:, None] @ wide, 2)  # (B, R)
     c = torch.zeros(x.shape[0], U.shape[3], U.shape[1], dtype=x.dtype, device=x.device)

@@ -29,9 +29,10 @@ def top_eigenpairs(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch
 
 
 def spectral_init(data: Triplets, rank: int, rescale: bool = True) -> torch.Tensor:
-    """``U_0 = V_r diag(s_r / 6)^(1/2)`` from the top eigenpairs of the moment matrix; then the best multiple of it.
+    """``U_0 = V_r diag(s_r / 6)^(1/2)``, then the best multiple of it.
 
-    Negative eigenvalues count as zero. The factor 6 undoes the moment matrix where answers are nearly coin flips.
+    From the top eigenpairs of the moment matrix; negative eigenvalues count as zero.
+    The factor 6 undoes the moment matrix where answers are nearly coin flips.
     """
     values, vectors = top_eigenpairs(moment_matrix(data), rank)
     factor = vectors * (values.clamp_min(0) / 6).sqrt()[..., None, :]
@@ -39,9 +40,10 @@ def spectral_init(data: Triplets, rank: int, rescale: bool = True) -> torch.Tens
 
 
 def rescaled(factor: torch.Tensor, data: Triplets) -> torch.Tensor:
-    """``sqrt(a) U`` with the ``a >= 0`` that minimizes the loss, a convex problem: Newton in ``a``.
+    """``sqrt(a) U`` with the ``a >= 0`` that minimizes the loss: Newton in ``a``.
 
-    A step is halved at most towards zero and doubled at most upwards, which keeps Newton in its basin.
+    The problem is convex. A step is halved at most towards zero and doubled at most
+    upwards, which keeps Newton in its basin.
     """
     z = logits(factor, data.u, data.v)
     a = torch.ones_like(z[..., 0])
@@ -75,11 +77,12 @@ def loss(factor: torch.Tensor, data: Triplets) -> torch.Tensor:
 
 
 def gradient(factor: torch.Tensor, data: Triplets) -> torch.Tensor:
-    """``mean_t (sigma(z_t) - y_t) (u_t v_t' + v_t u_t') U`` for several factors of each batch entry at once.
+    """``mean_t (sigma(z_t) - y_t) (u_t v_t' + v_t u_t') U``, several factors at once.
 
     Parameters
     ----------
-    factor : ``(S, B, d, r)``: S factors, side by side, see the same triplets in one product
+    factor : ``(S, B, d, r)``: S factors of each batch entry, side by side, see the same
+        triplets in one product
     """
     starts, batch, d, rank = factor.shape
     tall = factor.permute(1, 0, 3, 2).reshape(batch, starts * rank, d)
@@ -131,12 +134,13 @@ def factored_gd(
     size: torch.Tensor | None = None,
     keep: bool = False,
 ) -> Descent:
-    """``U <- U - eta grad L(U)`` with the constant step ``eta = c / ||U_0||_op^2`` of each start.
+    """``U <- U - eta grad L(U)`` with each start's constant ``eta = c / ||U_0||_op^2``.
 
     Parameters
     ----------
     start : ``(S, B, d, r)``
-    size : ``||.||_op^2`` that sets the step, ``(S, B)`` or ``(B,)``; of the start itself unless given
+    size : ``||.||_op^2`` that sets the step, ``(S, B)`` or ``(B,)``; of the start
+        itself unless given
     keep : whether to return every iterate
     """
     if size is None:

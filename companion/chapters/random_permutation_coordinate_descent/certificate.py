@@ -15,7 +15,7 @@ Polynomial = list[Fraction]  # coefficients, constant term first
 
 
 def certified(n: int, exponent: int | None = None, depth: int = 12) -> bool:
-    """Whether RPCD's rate on ``A_sigma`` is proved to be below the bound for all sigma in (0, 1).
+    """Whether RPCD's rate on ``A_sigma`` is proved to be below the bound for all sigma.
 
     Parameters
     ----------
@@ -25,12 +25,13 @@ def certified(n: int, exponent: int | None = None, depth: int = 12) -> bool:
     """
     trace, determinant = _trace_and_determinant(n)
     half = Fraction(1, 2)
-    power = _power([Fraction(1), Fraction(-1, n)], 2 * n if exponent is None else exponent)
+    exponent = 2 * n if exponent is None else exponent
+    power = _power([Fraction(1), Fraction(-1, n)], exponent)
     constant = [Fraction(n - 1, n) ** n]
     for z, a, b in ((power, Fraction(0), half), (constant, half, Fraction(1))):
         above = _add(_add(_times(z, z), _times(trace, z), -1), determinant)
         beyond = _add(_add(z, z), trace, -1)
-        if a == 0:  # all sides meet at sigma = 0, where the rate is one: a simple zero is divided out
+        if a == 0:  # all sides meet where the rate is one: a simple zero
             above = above[1:] if above[0] == 0 else above
         if not (_positive(above, a, b, depth) and _positive(beyond, a, b, depth)):
             return False

@@ -24,10 +24,12 @@ def rcd_block_rate(n: int, k: int, sigma: np.ndarray) -> np.ndarray:
 
 
 def rpcd_matrix(n: int, sigma: np.ndarray) -> np.ndarray:
-    """RPCD's second-moment map on ``span{I, J}``, ``J = 1 1^T``, for ``A_sigma``: its matrix, ``(..., 2, 2)``.
+    """RPCD's second-moment map for ``A_sigma`` on ``span{I, J}``: its matrix.
 
-    Column 1 holds the image ``alpha I + beta J`` of ``I``, column 2 that of ``J``. An epoch in natural order from x
-    keeps a running sum ``S_i``: ``S_i = sigma (S_{i-1} - x_i)`` and ``x_i <- -(1 - sigma) (S_{i-1} - x_i)``.
+    ``J = 1 1^T``; the shape is ``(..., 2, 2)``. Column 1 holds the image
+    ``alpha I + beta J`` of ``I``, column 2 that of ``J``. An epoch in natural order
+    from x keeps a running sum: ``S_i = sigma (S_{i-1} - x_i)``, and
+    ``x_i <- -(1 - sigma) (S_{i-1} - x_i)``.
     """
     s = np.asarray(sigma, dtype=float)[..., None]
     i = np.arange(1, n + 1)
@@ -36,7 +38,8 @@ def rpcd_matrix(n: int, sigma: np.ndarray) -> np.ndarray:
     squares = np.cumsum(p**2, axis=-1)
     q2 = (1 - s[..., 0]) ** 2
     # E||x||^2 and E(1^T x)^2 after the epoch, from second moment I and from J
-    own = i * p**2 - 2 * p * geometric + squares  # sum over m < i of (sigma^(i-1) - sigma^m)^2
+    # sum over m < i of (sigma^(i-1) - sigma^m)^2
+    own = i * p**2 - 2 * p * geometric + squares
     v1_I = q2 * ((n - i) * p**2 + own).sum(-1)
     v2_I = ((s**n - s**i) ** 2).sum(-1)
     before = n * p - s * (geometric - p)  # S_{i-1} from the all-ones vector

@@ -12,7 +12,11 @@ def uniform(n: int, runs: int, epochs: int, seed: int, device: str) -> Iterator[
         yield torch.randint(n, (runs, n), generator=generator, device=device)
 
 
-def coordinate_descent(A: torch.Tensor, x: torch.Tensor, passes: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+def coordinate_descent(
+    A: torch.Tensor,
+    x: torch.Tensor,
+    passes: Iterable[torch.Tensor],
+) -> Iterator[torch.Tensor]:
     """Exact coordinate minimization of ``x^T A x / 2``, all runs at once.
 
     Parameters

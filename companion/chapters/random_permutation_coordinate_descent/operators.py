@@ -110,10 +110,12 @@ def rcd_moments(A: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
 
 
 def rpcd_moments(A: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
-    """``mean_p T_p X T_p^T``, the second moment after one epoch of RPCD, by dynamic programming over sets.
+    """``mean_p T_p X T_p^T``, the second moment after one epoch of RPCD.
+
+    By dynamic programming over sets:
 
     ``Y_S``, the mean over the orders of visiting exactly the set S, obeys
-    ``Y_S = mean over i in S of U_i Y_{S - i} U_i^T``, with i the last coordinate visited.
+    ``Y_S = mean over i in S of U_i Y_{S - i} U_i^T``, i the last coordinate visited.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def rpcd_moments(A: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
     lead = torch.broadcast_shapes(A.shape[:-2], X.shape[:-2])
     Y = X.expand(1, *lead, n, n)
     for size, steps in enumerate(_steps(n, str(X.device)), 1):
-        grown = torch.zeros((comb(n, size), *lead, n, n), dtype=X.dtype, device=X.device)
+        grown = X.new_zeros((comb(n, size), *lead, n, n))
         for i, (target, source) in enumerate(steps):
             Z = Y[source]
             a = A[..., i, :]

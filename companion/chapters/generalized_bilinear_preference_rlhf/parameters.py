@@ -1,7 +1,7 @@
-"""The paper, the chapter's parameters, and random preference environments."""
+"""The paper, the chapter's parameters, and its random numbers."""
 
 import itertools
-from dataclasses import dataclass
+import math
 from typing import Annotated, Literal
 
 import pydantic
@@ -24,6 +24,7 @@ PAPER = Paper(
 Eta = Annotated[float, pydantic.Field(ge=0.01, le=1e4)]
 FLOAT = torch.float64
 MOST_NUMBERS = 400_000_000  # in one array, 3.2 GB
+LONGEST = 2  # processor hours that a run may be expected to take
 
 
 class Parameters(parameters.Parameters):
@@ -33,7 +34,7 @@ class Parameters(parameters.Parameters):
         "random games of the dual-gap law, for each regularizer", quick=100, paper=1000, ge=1, le=10_000
     )
     d: int = parameter("feature dimension d of greedy sampling", quick=5, ge=3, le=32)
-    actions: int = parameter("actions K of greedy sampling", quick=12, paper=20, ge=3, le=128)
+    actions: int = parameter("actions K of greedy sampling, at least d", quick=12, paper=20, ge=3, le=128)
     contexts: int = parameter("contexts of every environment, equally likely", quick=2, ge=1, le=16)
     strength: float = parameter("nuclear norm S of Θ⋆ in greedy sampling", quick=20.0, gt=0, le=200)
     regularizer: Literal["kl", "tsallis", "chi2", "mixed"] = parameter(
@@ -56,10 +57,10 @@ class Parameters(parameters.Parameters):
     )
     environments_huge: int = parameter("environments at eta_huge, greedy sampling", quick=10, paper=20, ge=1, le=1000)
     update_growth: float = parameter(
-        "greedy sampling refits when t has grown by this factor; 1 is every round", quick=1.08, paper=1.01, ge=1, le=2
+        "greedy sampling refits when t has grown by this factor; 1 is every round", quick=1.1, paper=1.01, ge=1, le=2
     )
     ridge: float = parameter("ridge of the maximum-likelihood fits, in place of a norm ball", quick=0.1, gt=0, le=10)
-    commit_d: int = parameter("feature dimension of explore-then-commit", quick=6, ge=3, le=64)
+    commit_d: int = parameter("feature dimension of explore-then-commit, which has 16 actions", quick=6, ge=3, le=16)
     commit_eta: float = parameter("η of explore-then-commit", quick=3.0, ge=0.01, le=100)
     shift: float = parameter(
         "share α of the common direction in the features of explore-then-commit", quick=0.5, ge=0, lt=1
@@ -94,6 +95,14 @@ class Parameters(parameters.Parameters):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _diverse(self):
+        if self.actions < self.d:
+            raise ValueError(
+                f"actions: got {self.actions}, allowed: at least d = {self.d}, else no exploration sees every direction"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _fits_in_memory(self):
         d = self.d_list[-1]
         for name, each, among in (
@@ -110,101 +119,40 @@ class Parameters(parameters.Parameters):
                 raise ValueError(f"{name}: got {given}, allowed: at most {most} with these {among}")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _ends(self):
+        rows = (len(self.eta_list) + 4) * self.environments
+        hours = {
+            "rounds": rows * self.contexts * _refits(self.rounds, self.update_growth) * 5e-5 / 3600,
+            "rounds_huge": self.environments_huge
+            * self.contexts
+            * _refits(self.rounds_huge, 2 * self.update_growth - 1 if self.update_growth > 1 else 1.02)
+            * 5e-3
+            / 3600,
+            "horizons": self.environments * self.exploration * self.horizons[-1] ** (2 / 3) * 2e-7 / 3600,
+            "rank_rounds": self.rank_environments * self.rank_rounds * len(self.d_list) * 5e-7 / 3600,
+        }
+        for name, long in hours.items():
+            if long > LONGEST:
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)}, which with these environments and update_growth takes some "
+                    f"{long:.0f} processor hours, allowed: less than {LONGEST}"
+                )
+        return self
+
+
+def _refits(rounds: int, growth: float) -> float:
+    """How often greedy sampling refits within so many rounds, about."""
+    if growth <= 1:
+        return rounds
+    single = min(rounds, 1 / (growth - 1))
+    return single + math.log(rounds / single) / math.log(growth)
+
 
 def _pairs(count: int) -> int:
     return count * (count - 1) // 2
 
 
-@dataclass(frozen=True)
-class Environments:
-    """Preference environments with logistic link, ``P(a beats b | x) = sigmoid(phi_a^T Theta phi_b)``.
-
-    Attributes
-    ----------
-    features : ``(N, C, K, d)``, of norm at most 1
-    theta : skew-symmetric, ``(N, d, d)``
-    """
-
-    features: torch.Tensor
-    theta: torch.Tensor
-
-    @property
-    def payoff(self) -> torch.Tensor:
-        """``P - 1/2`` of every context, skew-symmetric, ``(N, C, K, K)``."""
-        return payoff(self.features, self.theta)
-
-    def __getitem__(self, rows) -> "Environments":
-        return Environments(self.features[rows], self.theta[rows])
-
-    def __len__(self) -> int:
-        return len(self.theta)
-
-    def join(self, other: "Environments") -> "Environments":
-        """These environments followed by others."""
-        return Environments(torch.cat([self.features, other.features]), torch.cat([self.theta, other.theta]))
-
-    def repeat(self, times: int) -> "Environments":
-        """These environments, as a whole, several times over."""
-        return Environments(self.features.repeat(times, 1, 1, 1), self.theta.repeat(times, 1, 1))
-
-    def to(self, device: str) -> "Environments":
-        """These environments on a device."""
-        return Environments(self.features.to(device), self.theta.to(device))
-
-
-def payoff(features: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-    """``sigmoid(phi_a^T Theta phi_b) - 1/2`` as ``tanh(logit / 2) / 2``, which is odd to the last bit."""
-    logits = features @ theta[:, None] @ features.mT
-    return torch.tanh((logits - logits.mT) / 4) / 2
-
-
-def uniform(payoff: torch.Tensor) -> torch.Tensor:
-    """The uniform policy over the actions of a payoff matrix, ``(K,)``: the reference policy of this chapter."""
-    actions = payoff.shape[-1]
-    return torch.full((actions,), 1 / actions, dtype=payoff.dtype, device=payoff.device)
-
-
 def generator(params: Parameters, stream: int) -> torch.Generator:
     """Random numbers of an experiment, drawn on the CPU, so that what is random does not depend on the device."""
     return torch.Generator().manual_seed(16 * params.seed + stream)
-
-
-def skew_low_rank(d: int, r: int, nuclear_norm: float, frames: torch.Tensor) -> torch.Tensor:
-    """Skew matrices of rank ``2r`` with equal singular values that sum to ``nuclear_norm``.
-
-    ``Theta = S / (2r) sum_k (q_{2k-1} q_{2k}^T - q_{2k} q_{2k-1}^T)`` over orthonormal columns ``q`` of ``frames``,
-    ``(N, d, d)``.
-    """
-    first, second = frames[..., 0 : 2 * r : 2], frames[..., 1 : 2 * r : 2]
-    plane = first @ second.mT
-    return nuclear_norm / (2 * r) * (plane - plane.mT)
-
-
-def environments(
-    count: int,
-    contexts: int,
-    actions: int,
-    d: int,
-    r: int,
-    nuclear_norm: float,
-    generator: torch.Generator,
-    *,
-    shift: float = 0.0,
-) -> Environments:
-    """Random environments: features on the unit sphere, ``Theta`` of rank ``2r`` in random planes.
-
-    With ``shift`` = alpha the features are ``sqrt(1 - alpha^2) z + alpha m``, shortened to norm 1 where they are
-    longer, ``m`` in the first plane of ``Theta``: then some actions beat most others and the uniform policy is poor.
-    """
-
-    def normal(*shape):
-        return torch.randn(*shape, dtype=FLOAT, generator=generator, device=generator.device)
-
-    frames = torch.linalg.qr(normal(count, d, d))[0]
-    theta = skew_low_rank(d, r, nuclear_norm, frames)
-    z = normal(count, contexts, actions, d)
-    z = z / z.norm(dim=-1, keepdim=True)
-    if shift:
-        z = (1 - shift**2) ** 0.5 * z + shift * frames[:, None, None, :, 0]
-        z = z / z.norm(dim=-1, keepdim=True).clamp_min(1.0)
-    return Environments(z, theta)
