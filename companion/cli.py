@@ -24,7 +24,7 @@ from companion import catalogue, execution, ledger, processes, scaffold, sources
 from companion.catalogue import Chapter, UnknownChapterError
 from companion.claims import Verdicts, format_number
 from companion.execution import InputError, NotebookError, NotWrittenError, ProgramError, one_line
-from companion.parameters import PROFILES, ParameterError
+from companion.parameters import DEFAULT_PROFILE, PROFILES, ParameterError
 from companion.seeds import record as record_seeds
 from companion.sweep import Failure, sweep
 
@@ -183,9 +183,9 @@ def show(
         if claim.control is not None:
             typer.echo(f"  {'':5} {'':10}  control: {claim.control.says}")
     typer.echo("\nParameters")
-    rows = [("name", "type", "allowed", "quick", "paper", "meaning")]
+    rows = [("name", "type", "allowed", *PROFILES, "meaning")]
     for row in chapter.parameters.table():
-        shown = [format_number(row[profile]) for profile in ("quick", "paper")]
+        shown = [format_number(row[profile]) for profile in PROFILES]
         rows.append((row["name"], row["type"], row["allowed"], *shown, row["description"]))
     typer.echo(_table(rows, "  "))
 
@@ -195,7 +195,7 @@ def show(
 def run(
     slug: Slug,
     given: Given = None,
-    profile: Annotated[str, typer.Option(help="quick or paper")] = "quick",
+    profile: Annotated[str, typer.Option(help=" or ".join(PROFILES))] = DEFAULT_PROFILE,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder for the executed notebook.")] = Path("runs"),
     fresh: Fresh = False,
@@ -206,7 +206,7 @@ def run(
     parameters = {"profile": profile, "device": device} | values.parse(given)
     _settle(parameters["profile"], fresh)
     resolved = chapter.parameters.resolve(**parameters)
-    defaults = {"profile": "quick", "device": "auto"}
+    defaults = {"profile": DEFAULT_PROFILE, "device": "auto"}
     parameters = {name: value for name, value in parameters.items() if defaults.get(name) != value}
     target = out / f"{run_name(chapter, resolved)}.ipynb"
     if target.resolve() == chapter.notebook.resolve():
@@ -248,7 +248,7 @@ def check(
     every: Annotated[bool, typer.Option("--all", help="Every finished chapter.")] = False,
     seeds: Annotated[str, typer.Option(help="FIRST:END (END excluded), or a comma-separated list.")] = "0",
     given: Given = None,
-    profile: Annotated[str, typer.Option(help="quick or paper")] = "quick",
+    profile: Annotated[str, typer.Option(help=" or ".join(PROFILES))] = DEFAULT_PROFILE,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to use instead.")] = None,
@@ -264,7 +264,7 @@ def check(
     chosen = catalogue.chapters() if every else [catalogue.find(slug)]
     wanted = {"profile": profile, "device": device} | values.parse(given, values.OPTIONS | {"seed": "--seeds"})
     numbers, jobs = values.seeds(seeds), values.jobs(jobs)
-    if record and (given or profile != "quick" or len(numbers) < 2):
+    if record and (given or profile != DEFAULT_PROFILE or len(numbers) < 2):
         raise _Refused("--record: allowed with several seeds, at quick, without -p")
     _settle(profile, fresh)
     plan = [(chapter, [chapter.parameters.resolve(**wanted | {"seed": n}) for n in numbers]) for chapter in chosen]
@@ -319,7 +319,7 @@ def print_ledger(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(ledger.as_json(rows), nl=False)
     else:
-        lines = [("chapter", "claim", "stance", "quick", "paper", "says")]
+        lines = [("chapter", "claim", "stance", *PROFILES, "says")]
         for row in rows:
             cells = [
                 "–" if v is None else "undecided" if not v.decided else "yes" if v.sound else "NO"
@@ -371,7 +371,7 @@ def execute(
     if not force:
         for chapter in stale:
             execution.refuse_to_overwrite(target[chapter], chapter)
-    _settle("quick", fresh)
+    _settle(DEFAULT_PROFILE, fresh)
     failures: list[Exception] = []
 
     def report(chapter: Chapter, seconds: float, error: Exception | None) -> None:
@@ -411,7 +411,9 @@ def figure(
     slug: Slug,
     name: Annotated[str, typer.Argument(help="The figure's name in the lab.")] = "glance",
     out: Annotated[Path | None, typer.Option(help="The PNG, or its folder; by default SLUG-NAME.png.")] = None,
-    profile: Annotated[str, typer.Option(help="The record to take it from: quick or paper")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help=f"The record to take it from: {' or '.join(PROFILES)}")
+    ] = DEFAULT_PROFILE,
 ) -> None:
     """Write a figure of an executed lab to a file."""
     chapter = catalogue.find(slug)

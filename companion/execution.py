@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 from companion import processes, provenance
 from companion.catalogue import Chapter
 from companion.claims import MIME, Verdicts
+from companion.parameters import DEFAULT_PROFILE
 from companion.sources import library_files, source_hash, stamp
 
 KERNEL = "python3"
@@ -167,7 +168,7 @@ def edits(notebook: NotebookNode, source: Path) -> list[str]:
     return [] if untouched else disagreements(notebook, source)
 
 
-def foreign(notebook: NotebookNode, profile: str = "quick", seed: int = 0, *, given: bool = False) -> list[str]:
+def foreign(notebook: NotebookNode, profile: str = DEFAULT_PROFILE, seed: int = 0, *, given: bool = False) -> list[str]:
     """Why a notebook is not this program's run at a profile and seed, in words; empty if it is.
 
     ``given`` says that such a run has parameters of its own, injected in a cell.
@@ -296,7 +297,7 @@ def execute(
     before = stamp(chapter.source, chapter.root)
     started = time.monotonic()
     with processes.scratch() as folder:
-        notebook = _run(chapter, parameters, folder, one_thread=resolved.profile == "quick", progress=progress)
+        notebook = _run(chapter, parameters, folder, one_thread=resolved.profile == DEFAULT_PROFILE, progress=progress)
         reported = _reported(folder, chapter.root)
     duration = time.monotonic() - started
     _strip(notebook)
@@ -318,7 +319,7 @@ def execute(
 
 
 def refuse_to_overwrite(
-    path: Path, chapter: Chapter, profile: str = "quick", seed: int = 0, *, given: bool = False
+    path: Path, chapter: Chapter, profile: str = DEFAULT_PROFILE, seed: int = 0, *, given: bool = False
 ) -> None:
     """Raise :class:`InputError` where running a lab into ``path`` would lose an edit or a run of another kind."""
     if not path.is_file():
@@ -344,7 +345,7 @@ def one_thread(profile: str) -> None:
 
     To be called before anything numerical is imported.
     """
-    os.environ.update(_environment(profile == "quick"))
+    os.environ.update(_environment(profile == DEFAULT_PROFILE))
 
 
 def _environment(one_thread: bool) -> dict[str, str]:
@@ -526,7 +527,7 @@ def _execute_one(chapter: Chapter, out: Path, force: bool) -> float:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # quick notebooks are the CPU's everywhere, so that they can be compared
     started = time.monotonic()
     try:
-        one_thread("quick")
+        one_thread(DEFAULT_PROFILE)
         execute(chapter, out, keep_clock=False, force=force)
     except processes.Stopped as stopped:
         os._exit(stopped.exit_code)  # all is tidied up; a pool would take it for the task's result and go on
