@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,7 @@ from companion.sweep import judge_run
 LAYERS = ("optim", "models", "data", "analysis")
 CHECKED = Path("tests") / "checked.json"
 COPIED = ("companion", "tests", "notebooks", "book", "_toc.yml", "_config.yml", "pyproject.toml", "requirements.lock")
+EXTREMES = "tests/test_chapters.py::test_any_values_within_the_ranges_run_to_the_end_and_are_judged_honestly"
 FEWEST = 8  # mutants of a chapter
 PATIENCE = 120.0  # seconds that a mutant has at the least; else ten times what the code takes without it
 
@@ -74,8 +76,10 @@ def mutants_file(slug: str, root: Path) -> Path:
 
 
 def chapter_stamp(slug: str, root: Path) -> str:
-    """A hash of all that decides whether a chapter's mutants are noticed: its code, its test and the mutants."""
-    stamp = hashlib.sha256()
+    """A hash of all that is checked at length: a chapter's code, its test, its mutants and its exercises' answers."""
+    page = root / "book" / f"{slug}.md"
+    answers = re.findall(r"```\{expected\}.*?```", page.read_text("utf-8"), re.S) if page.is_file() else []
+    stamp = hashlib.sha256("".join(answers).encode())
     for path in [*chapter_code(slug, root), chapter_test(slug, root), mutants_file(slug, root)]:
         if path.is_file():
             stamp.update(path.relative_to(root).as_posix().encode() + b"\0" + meaning(path) + b"\0")
@@ -189,6 +193,7 @@ class Bench:
         answer.unlink(missing_ok=True)
         # No bytecode: two mutants of one length, planted within a second, would be taken for each other.
         settings = {"PYTHONPATH": str(desk), "COMPANION_ROOT": str(desk), "PYTHONDONTWRITEBYTECODE": "1"}
+        settings["COMPANION_ALL"] = "1"
         env = os.environ | ENVIRONMENT | settings | {"CUDA_VISIBLE_DEVICES": "", "COMPANION_FRESH": ""}
         command = [sys.executable, "-c", "from companion.mutants import probe; probe()", str(answer), json.dumps(asked)]
         with log.open("wb") as out:
@@ -315,7 +320,12 @@ def hunt(slugs: list[str], root: Path, jobs: int) -> tuple[dict[str, dict[str, A
             found[slug]["invalid"] += len(faults)
             typer.echo("".join(f"{fault}: INVALID\n" for fault in faults), nl=False)
         try:
-            tests = [list(dict.fromkeys(test for _, tests in plan for test in tests)) for plan in plans.values()]
+            # Without a mutant the ends of the ranges are tried as well: a recorded chapter is not tried again.
+            ends = (bench.source / EXTREMES.partition("::")[0]).is_file()
+            tests = [
+                [*dict.fromkeys(test for _, tests in plan for test in tests), *[f"{EXTREMES}[{slug}]"] * ends]
+                for slug, plan in plans.items()
+            ]
             trials = {}
             for slug, before in zip(plans, pool.map(bench.examine, plans, tests), strict=True):
                 if before["by"]:
