@@ -171,8 +171,19 @@ def test_noticed_mutants_are_recorded_and_not_planted_again_until_something_chan
 def test_the_stamp_is_of_the_chapter_what_it_builds_on_its_test_and_its_mutants(book, file, counts):
     list_mutants(book, DOUBLE)
     before = chapter_stamp("little", book)
-    (book / file).write_text((book / file).read_text() + "\n# a word\n")
+    (book / file).write_text((book / file).read_text() + "\nword = 1\n")
     assert (chapter_stamp("little", book) != before) == counts
+
+
+def test_a_comment_in_the_code_leaves_the_stamp_and_another_answer_of_an_exercise_does_not(book):
+    list_mutants(book, DOUBLE)
+    before = chapter_stamp("little", book)
+    code, page = book / PACKAGE / "arithmetic.py", book / "book" / "little.md"
+    code.write_text(code.read_text() + "\n# a word\n")
+    assert chapter_stamp("little", book) == before
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("# Little\n\n```{expected} companion check little\nC1 reproduced, control refuted\n```\n")
+    assert chapter_stamp("little", book) != before
 
 
 def test_a_chapter_that_fails_without_a_mutant_proves_nothing(book):
