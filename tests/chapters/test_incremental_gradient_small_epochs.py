@@ -626,3 +626,39 @@ def test_claims_cover_the_sheet():
     assert [claim.id for claim in CLAIMS if claim.stance in ("reproduced", "restated")] == [
         "C1b", "C2a", "C2c", "C3", "C4a", "C4b", "C4d", "C4e",
     ]  # fmt: skip
+
+
+def test_the_map_shows_each_methods_own_gap(params, results):
+    bounds, K = results.bounds_map, 8
+    column = int(np.flatnonzero(bounds.epochs == K)[0])
+    instance, tuner, n = concave_half(256, 256.0, K), Tuner(params.step_points), 256
+    drawn, _ = reshuffled_gaps(instance, params.rr_seeds, child_seed(params, 2, K))
+    inside, _ = reshuffled_gaps(instance, params.rr_seeds, child_seed(params, 3, K), block=n // 2)
+    averaged = polygon(n, 256.0, K, averaged=True)
+    expected = {
+        "IGD": tuner.igd(instance, np.arange(n)).gap,
+        "SGD": tuner.sgd(instance).gap,
+        "alternating": tuner.igd(instance, orders("alternating", n)[0]).gap,
+        "RR": drawn.mean(0).min(),
+    }
+    for method, gap in expected.items():
+        assert bounds.of(method)[2, column] == pytest.approx(gap, rel=1e-9), method
+    assert bounds.inside_blocks[column] == pytest.approx(inside.mean(0).min(), rel=1e-9)
+    assert bounds.averaged[column] == pytest.approx(tuner.igd(averaged, np.arange(n)).gap, rel=1e-9)
+    assert bounds.averaged_sgd[column] == pytest.approx(tuner.sgd(averaged).gap, rel=1e-9)
+    assert bounds.drifting[column] == pytest.approx(tuner.igd(many_epochs_concave(n, 256.0, K), np.arange(n)).gap)
+
+
+def test_the_common_start_is_common(params, results):
+    start, K = results.common_start, 8
+    column = int(np.flatnonzero(start.epochs == K)[0])
+    assert start.initial == pytest.approx(1)
+    for row, make in enumerate((identical_hessians, polygon, concave_half)):
+        instance = make(256, 256.0, K)
+        x0 = instance.common_start(1.0)
+        assert instance.problem.mean_hessian @ x0 == pytest.approx(x0)  # along the flattest direction, mu = 1
+        tuned = Tuner(params.step_points).igd(instance, np.arange(256), x0)
+        assert start.igd[row, column] == pytest.approx(2 * tuned.gap, rel=1e-9)
+        assert start.reach[row, column] == pytest.approx(tuned.eta * 256 * K, rel=1e-9)
+        drawn, _ = reshuffled_gaps(instance, params.rr_seeds, child_seed(params, 7, K), x0)
+        assert start.rr[row, column] == pytest.approx(2 * drawn.mean(0).min(), rel=1e-9)
