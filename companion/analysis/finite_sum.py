@@ -170,12 +170,16 @@ def product(generators: torch.Tensor, etas: torch.Tensor) -> torch.Tensor:
     -------
     Tensor of shape ``(..., E, D, D)``
     """
-    identity = torch.eye(generators.shape[-1], dtype=generators.dtype, device=generators.device)
+    D = generators.shape[-1]
+    identity = torch.eye(D, dtype=generators.dtype, device=generators.device)
     return chain(identity + etas[:, None, None, None] * generators.unsqueeze(-4))
 
 
 def chain(factors: torch.Tensor) -> torch.Tensor:
-    """``A_m ... A_1`` of factors ``(..., m, D, D)``, multiplied pairwise: log2(m) batched products instead of m."""
+    """``A_m ... A_1`` of factors ``(..., m, D, D)``.
+
+    Multiplied pairwise: log2(m) batched products instead of m.
+    """
     while factors.shape[-3] > 1:
         pairs = factors.shape[-3] // 2 * 2
         halved = factors[..., 1:pairs:2, :, :] @ factors[..., :pairs:2, :, :]
@@ -183,11 +187,18 @@ def chain(factors: torch.Tensor) -> torch.Tensor:
     return factors[..., 0, :, :]
 
 
-def second_moment_superoperator(problem: FiniteSumQuadratic, etas: np.ndarray) -> torch.Tensor:
-    """The map ``E[z z^T] -> mean_i A_i E[z z^T] A_i^T`` of one with-replacement step, as a matrix.
+def second_moment_superoperator(
+    problem: FiniteSumQuadratic,
+    etas: np.ndarray,
+) -> torch.Tensor:
+    """The map ``E[z z^T] -> mean_i A_i E[z z^T] A_i^T`` of a with-replacement step.
 
-    On row-major vectors it is ``mean_i A_i (x) A_i = I + eta (I (x) B + B (x) I) + eta^2 mean_i B_i (x) B_i`` with
-    ``B = mean_i B_i``, a polynomial in the step size, so the mean over the components is taken once for all steps.
+    On row-major vectors it is the matrix
+
+        mean_i A_i (x) A_i = I + eta (I (x) B + B (x) I) + eta^2 mean_i B_i (x) B_i
+
+    with ``B = mean_i B_i``, a polynomial in the step size, so that the mean over the
+    components is taken once for all steps.
 
     Returns
     -------
@@ -198,9 +209,11 @@ def second_moment_superoperator(problem: FiniteSumQuadratic, etas: np.ndarray) -
     mean = B.mean(0)
     linear = torch.kron(identity, mean) + torch.kron(mean, identity)
     flat = B.reshape(problem.n, -1)
-    quadratic = (flat.T @ flat / problem.n).reshape(D, D, D, D).transpose(1, 2).reshape(D * D, D * D)
+    products = (flat.T @ flat / problem.n).reshape(D, D, D, D)
+    quadratic = products.transpose(1, 2).reshape(D * D, D * D)
     etas = torch.tensor(np.asarray(etas, dtype=float), device=B.device)[:, None, None]
-    return torch.eye(D * D, dtype=B.dtype, device=B.device) + etas * linear + etas**2 * quadratic
+    unchanged = torch.eye(D * D, dtype=B.dtype, device=B.device)
+    return unchanged + etas * linear + etas**2 * quadratic
 
 
 def _finite_or_inf(gaps: np.ndarray) -> np.ndarray:
@@ -259,9 +272,10 @@ def reshuffled(
 
 
 def herding_order(vectors: np.ndarray) -> np.ndarray:
-    """Order vectors of zero sum so that every partial sum stays short: greedy herding, ``(n,)``.
+    """Order vectors of zero sum so that every partial sum stays short, ``(n,)``.
 
-    Each step takes, among the vectors left, the one that makes the partial sum shortest; ``O(n^2 d)``.
+    Greedy herding: each step takes, among the vectors left, the one that makes the
+    partial sum shortest; ``O(n^2 d)``.
     """
     vectors = np.asarray(vectors, dtype=float)
     left = np.arange(len(vectors))
