@@ -18,7 +18,7 @@
 profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
 device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
 seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
-mu = None  # the example μ of the amplification runs, strictly increasing: a list of 2 to 64, each a number of at most 10 above 0
+mu = None  # example μ of the amplification runs, strictly increasing: a list of 2 to 64, each a number of at most 10 above 0
 rho = None  # radius ρ of the ℓ₂-SAM perturbation: a number from 0.001 to 1
 scales = None  # initialization scales α/ρ shown one by one, increasing: a list of 1 to 40, each a number from 0.05 to 4
 grid = None  # initialization scales of the phase diagram: an integer from 2 to 1000
@@ -26,17 +26,13 @@ lr = None  # step size η of the amplification runs; ημ_d at most 0.05: a numb
 steps = None  # steps of the amplification runs: an integer from 100 to 1000000
 record_every = None  # steps between records of the amplification runs: an integer from 1 to 1000
 random_problems = None  # random problems for the vertex rule: an integer from 1 to 1000
-dimensions = (
-    None  # dimensions d of the sweep, μ evenly spaced on [1, 4]: a list of 1 to 8, each an integer from 2 to 64
-)
+dimensions = None  # dimensions of the sweep, μ evenly spaced on [1, 4]: a list of 1 to 8, each an integer from 2 to 64
 radii = None  # radii ρ of the sweep: a list of 1 to 8, each a number from 0.001 to 1
 datasets = None  # random separable data sets at depth 1 and at depth 2: an integer from 1 to 500
 rho_depth_one = None  # radius ρ at depth 1: a number from 0 to 2
 steps_depth_one = None  # loss-normalized steps at depth 1: an integer from 100 to 1000000
 steps_depth_two = None  # loss-normalized steps at depth 2 on several examples: an integer from 100 to 30000
-mu_gates = (
-    None  # the example μ of the gate runs, strictly increasing: a list of 2 to 6, each a number of at most 10 above 0
-)
+mu_gates = None  # example μ of the gate runs, increasing: a list of 2 to 6, each a number of at most 10 above 0
 rho_linf = None  # radius ρ of ℓ∞-SAM in the gate runs: a number from 0.05 to 1
 digit_pairs = None  # pairs of digits to tell apart: a list of 1 to 45, each a list of 2, each an integer from 0 to 9
 vertex_fractions = None  # digits: initial vertex as a fraction of the strongest feature, increasing: a list of 2 to 20, each a number of at most 1 above 0

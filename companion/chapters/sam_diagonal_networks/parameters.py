@@ -71,7 +71,7 @@ class Parameters(parameters.Parameters):
         "loss-normalized steps at depth 2 on several examples", quick=8000, paper=20_000, ge=100, le=30_000
     )
     mu_gates: list[Positive] = parameter(
-        "example μ of the gate runs, strictly increasing", quick=[1.0, 2.0, 3.0], min_length=2, max_length=6
+        "example μ of the gate runs, increasing", quick=[1.0, 2.0, 3.0], min_length=2, max_length=6
     )
     rho_linf: float = parameter("radius ρ of ℓ∞-SAM in the gate runs", quick=0.5, ge=0.05, le=1)
     digit_pairs: list[Pair] = parameter(

@@ -32,10 +32,10 @@ def plane(params: Parameters) -> Plane:
     rho, scales = 0.1, np.array([0.56, 0.65, 0.75, 0.85])
     w = torch.from_numpy(np.tile(rho * scales, 2))[None, :, None, None].repeat(params.datasets, 1, 2, 2)
     radii = Radii.of(["gd"] * 4 + ["l2"] * 4, [rho] * 8)
-    records = np.unique(np.geomspace(5, 5000, 120).astype(int))
+    records = np.unique(np.geomspace(5, 8000, 120).astype(int))
     kept = []
     with torch.inference_mode():
-        for step in range(1, 5001):
+        for step in range(1, 8001):
             w -= 8e-3 * sam_gradient(w, z, radii)[0]
             if step in records:
                 kept.append(w.prod(-2).numpy())
