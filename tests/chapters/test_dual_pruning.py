@@ -57,7 +57,10 @@ REFUSED = [
     ({"datasets": ["mnist"]}, "datasets: got 'mnist' in it, allowed"),
     ({"datasets": ["cifar10"], "replicas": 50}, "replicas: got 50, allowed: what 16 GB hold"),
     ({"profile": "paper", "replicas": 50, "epochs_full": 1000}, "replicas: got 50, allowed: what 16 GB hold"),
-    ({"epochs_full": 1000, "profile": "paper", "replicas": 1, "n_train": 60000, "train_steps": 100_000}, ""),
+    (
+        {"epochs_full": 1000, "profile": "paper", "replicas": 1, "train_steps": 100_000},
+        "epochs_full: got 1000, allowed: what 500000 updates make; fashion-mnist",
+    ),
 ]
 
 
