@@ -22,6 +22,7 @@ from companion.chapters.incremental_gradient_small_epochs.parameters import PAPE
 from companion.claims import Claim, Control, Measured, Undecided, Verdicts, judge
 
 SMALLEST = 32  # components below which the leading order in 1 / n says little
+LARGEST = 256  # condition number of random problems up to which, at K = 1024κ, the first order in the step suffices
 IMAGES, PASSES = 200, 3  # digits and epochs below which a pass is too short for its order to matter much
 MANY = 128  # components below which random orders are hardly better than the worst, or worse than the best
 
@@ -160,6 +161,8 @@ C1c = Claim(
 def regular_polygon(results: Results, order: str) -> Measured:
     """Deviations from a regular polygon of the closed form's radius, and of the last epoch from the orbit."""
     result, row = results.polygon, ORBIT_ORDERS.index(order)
+    if result.n * result.K < 4 * results.bounds_map.kappa:
+        raise Undecided(f"n: got {result.n}; below 4κ/n epochs no run arrives at its orbit, and K = {result.K}")
     points = result.orbit[row] @ [1, 1j]
     radii, turns = np.abs(points), np.angle(np.roll(points, -1) / points)
     return {
@@ -190,7 +193,7 @@ def exponential(results: Results, halves: str) -> Measured:
     """Tuned gap over the exponential bound for every small K, and the slope of their logarithms."""
     result = results.bounds_map
     _ensure_components(result.n)
-    small = _at(result, [2], 1, result.kappa / 2, count=3)
+    small = _at(result, [2], max(1, _least_epochs(result)), result.kappa / 2, count=3)
     gaps = {"half concave": result.of("IGD")[2], "convex": result.convex_halves}[halves]
     ratio = (gaps / result.level[2])[small]
     levels = result.log_level[small]
@@ -418,6 +421,8 @@ C4c = Claim(
 
 def _upper(upper: UpperBounds, ratio: np.ndarray, limit: np.ndarray, hard: np.ndarray) -> Measured:
     """What random problems take of a bound in random and in sorted orders, and how that follows the theory in K."""
+    if upper.largest > LARGEST:
+        raise Undecided(f"large_kappas: got {upper.largest:g}; first order in the step suffices up to {LARGEST}")
     tidy = ratio[:, ORDERS.index("sorted")]
     return {
         "random": ratio[:, ORDERS.index("random")].max(),
@@ -431,7 +436,7 @@ def _upper(upper: UpperBounds, ratio: np.ndarray, limit: np.ndarray, hard: np.nd
 
 
 UPPER = (
-    "random < 1 and sorted < 1 and hard < 1 and abs(slope) < 0.1 and error < 0.05 and start < 1e-9 and different > 0.5"
+    "random < 1 and sorted < 1 and hard < 1 and abs(slope) < 0.05 and error < 0.05 and start < 1e-9 and different > 0.5"
 )
 
 
@@ -450,7 +455,7 @@ C4d = Claim(
     criterion=UPPER,
     reason="largest gap over the bound without any constant, in random and in sorted orders of random problems and on "
     "the lower-bound instance; slope = that of the ratio in K over sorted orders, 0 if the rate is the bound's; error "
-    "= largest deviation from the closed form of each ratio at K = 256κ; start, different: the problems start at the "
+    "= largest deviation from the closed form of each ratio at K = 1024κ; start, different: the problems start at the "
     "gap G²/(2μ) and their Hessians differ",
     measure=upper_convex,
     on="convex",

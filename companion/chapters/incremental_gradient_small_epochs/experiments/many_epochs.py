@@ -82,7 +82,7 @@ def many_epochs(params: Parameters) -> ManyEpochs:
 
 ORDERS = ("random", "sorted")  # in which random problems are visited
 STEPS = ("theory", "fixed")  # the step of the theory, and 1 / (n L) however large K is
-MULTIPLES = (16, 64, 256)  # K over kappa
+MULTIPLES = (64, 256, 1024)  # K over kappa; from 64 on the theory's step is below its cap 1 / (n L) at any kappa
 FEW = (4, 8, 16, 32)  # small numbers of epochs, with kappa = 64
 N, D = 32, 4  # components and dimensions of the random problems
 
@@ -105,6 +105,7 @@ class UpperBounds:
     hard_concave: np.ndarray
     hard_mixed: np.ndarray  # the drifting instance over the convex bound, at drifting_kappas
     drifting_kappas: np.ndarray
+    largest: float  # condition number of the random problems
     started: np.ndarray  # initial gaps of all random problems in G^2 / (2 mu), (4 P,)
     heterogeneity: np.ndarray  # how much the Hessians of each convex, then each concave problem differ, (2 P,)
     line: np.ndarray  # one dimension, one curvature, few epochs, over 2 Delta_0 / K^4 + eta M G, (P, ORDERS)
@@ -165,6 +166,7 @@ def upper_bounds(params: Parameters) -> UpperBounds:
         "hard_mixed": np.array([_hard(many_epochs_concave(4096, k, round(16 * k), **constants), k, 0, G)
                                 for k in drifting]),
         "drifting_kappas": drifting,
+        "largest": max(params.large_kappas),
         "line_worst": np.array([_two_blocks(K, 64.0, (1.0, 1.0), params) for K in FEW]),
         "line_worst_mixed": np.array([_two_blocks(K, 64.0, (1.5, 0.5), params) for K in FEW]),
     } | _few_hard(params))  # fmt: skip
