@@ -78,6 +78,13 @@ def test_cells_carry_their_columns_heading():
     assert page.count("<th>") + page.count("<th ") == 2
 
 
+def test_a_formula_that_is_all_of_a_link_or_heading_is_also_text():
+    formula = r'<span class="math notranslate">\(\rho\)</span>'
+    page = mend(PAGE.format(body=f'<a href="#x">{formula}</a><p>{formula}</p>'))
+    assert page.count('<span class="visually-hidden">ρ</span></a>') == 1
+    assert page.count('aria-hidden="true"') == 1
+
+
 def test_images_become_links_with_the_command_that_draws_them():
     figure = (
         '<figure class="align-default record-figure drawn-by__some-paper__glance" id="figure-glance">'

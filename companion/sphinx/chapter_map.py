@@ -111,7 +111,7 @@ def draw(chapters: list[Chapter], shared: list[Shared], titles: dict[str, str], 
         text = _text(LEFT - 12, left[chapter.slug], _short(titles[chapter.slug]), "map-node", "end")
         dot = f'<circle class="map-dot" fill="currentColor" cx="{LEFT}" cy="{LINE * left[chapter.slug] + 14}" r="4"/>'
         whole = html.escape(titles[chapter.slug])
-        parts.append(f'<a href="{links[chapter.slug]}" aria-label="{whole}"><title>{whole}</title>{text}{dot}</a>')
+        parts.append(f'<a href="{links[chapter.slug]}"><title>{whole}</title>{text}{dot}</a>')
     for one in shared:
         row = right[f"{one.layer}.{one.name}"]
         parts.append(_text(RIGHT + 12, row, one.name.replace("_", " "), "map-node", "start"))

@@ -6,7 +6,6 @@ The theme has no setting for any of this. The steps are plain replacements in it
 
 import html
 import re
-from collections.abc import Callable
 
 from companion.sphinx.tex import readable
 
@@ -29,8 +28,7 @@ NEVER = r"thebe|fontawesome|searchtools\.js|language_data\.js|searchindex\.js|sp
 
 def mend(page: str, pagename: str = "") -> str:
     """All steps in order."""
-    steps: list[Callable[[str], str]] = [load_what_is_used, name_controls, name_sidebar, unique_ids, label_tables]
-    for step in steps:
+    for step in (load_what_is_used, name_controls, name_sidebar, unique_ids, label_tables, name_formulas):
         page = step(page)
     return enlarge_images(page, pagename)
 
@@ -90,10 +88,21 @@ def name_sidebar(page: str) -> str:
 
 
 def unique_ids(page: str) -> str:
-    """Proofs and the contents of theorems all carry the same id; a proof gets a class of its own instead."""
+    """Proofs and the contents of statements all carry the same ids; a proof gets a class of its own instead."""
     page = page.replace('<div class="proof admonition" id="proof">', '<div class="proof admonition a-proof">')
     same = "proof|proof-content|exercise-content|solution-content"
-    return re.sub(rf'(<(?:div|section) class="[^"]*(?:proof|-content)[^"]*") id="(?:{same})"', r"\1", page)
+    return re.sub(rf'(<(?:div|section)(?: class="[^"]*")?) id="(?:{same})"', r"\1", page)
+
+
+def name_formulas(page: str) -> str:
+    """A heading or a link that is a formula alone is read out in plain characters: it has no other name."""
+    alone = r'(<(?:th|a)\b[^>]*>(?:<p>)?)<span class="(math[^"]*)">(\\\(.*?\\\))</span>(?=(?:</p>)?</(?:th|a)>)'
+
+    def named(match: re.Match[str]) -> str:
+        hidden = f'<span class="{match[2]}" aria-hidden="true">{match[3]}</span>'
+        return f'{match[1]}{hidden}<span class="visually-hidden">{html.escape(_plain(match[3]))}</span>'
+
+    return re.sub(alone, named, page)
 
 
 def label_tables(page: str) -> str:
