@@ -115,6 +115,12 @@ class Claim:
             return f"claim and control are both measured on {self.on!r}"
         if self.control.on is not None and self.on is None:
             return "a control that names its run needs a claim that does (on=…)"
+        if self.control.measure is not None and self.control.why is None:
+            return "a control with a measure of its own says why"
+        if (self.changed is not None) != (self.stance == "restated"):
+            return "a restated claim, and no other, says what was changed"
+        if (self.figure is None) == (self.unseen is None):
+            return "a claim names the figure that shows it, or says why none does"
         return None
 
     def measured(self, results: Any) -> Measured:

@@ -36,45 +36,6 @@ PALETTE = {
     "black": "#000000",
 }
 
-METHOD = {
-    "GD": PALETTE["grey"],
-    "SGD": PALETTE["grey"],
-    "IGD": PALETTE["red"],
-    "RR": PALETTE["blue"],
-    "alternating": PALETTE["green"],
-    "l2-SAM": PALETTE["blue"],
-    "linf-SAM": PALETTE["orange"],
-    "unnormalized SAM": PALETTE["purple"],
-    "random": PALETTE["grey"],
-    "DUAL": PALETTE["orange"],
-    "DUAL+Beta": PALETTE["red"],
-    "Dyn-Unc": PALETTE["sky"],
-    "EL2N": PALETTE["purple"],
-    "AUM": PALETTE["green"],
-    "forgetting": PALETTE["yellow"],
-    "CCS": PALETTE["blue"],
-    "Adam": PALETTE["orange"],
-    "incremental Adam": PALETTE["blue"],
-    "Adam proxy": PALETTE["green"],
-    "Signum": PALETTE["purple"],
-    "signSGD": PALETTE["red"],
-    "sequential GD": PALETTE["blue"],
-    "sequential GD, random order": PALETTE["orange"],
-    "projections": PALETTE["purple"],
-    "RCD": PALETTE["red"],
-    "RPCD": PALETTE["blue"],
-    "CCD": PALETTE["green"],
-    "greedy sampling": PALETTE["blue"],
-    "explore then commit": PALETTE["orange"],
-    "uniform policy": PALETTE["grey"],
-    "Bradley-Terry": PALETTE["purple"],
-    "learned metric": PALETTE["blue"],
-    "true metric": PALETTE["green"],
-    "Euclidean metric": PALETTE["orange"],
-    "random metric": PALETTE["purple"],
-    "unconstrained": PALETTE["red"],
-}
-
 THEORY: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 
 WIDTH = 7.6  # inches; a wider figure would be shrunk on the page until its text cannot be read

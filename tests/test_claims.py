@@ -21,6 +21,7 @@ def claim(**changes):
         "measure": lambda results, run: {"x": results[run]},
         "on": "x",
         "control": Control("large", on="y"),
+        "figure": "sizes",
     }
     return Claim(**(fields | changes))
 
@@ -88,6 +89,11 @@ def test_a_control_that_measured_nothing_refutes_nothing():
         ({"control": Control("large", on="y", measure=lambda results: {})}, "names the run"),
         ({"control": Control("large", on="x")}, "both measured on 'x'"),
         ({"on": None}, "needs a claim that does"),
+        ({"control": Control("large", measure=lambda results: {})}, "says why"),
+        ({"stance": "restated"}, "says what was changed"),
+        ({"changed": "narrower"}, "says what was changed"),
+        ({"figure": None}, "names the figure"),
+        ({"unseen": "a number"}, "names the figure"),
     ],
 )
 def test_a_declaration_that_makes_no_sense_is_refused(changes, complaint):
