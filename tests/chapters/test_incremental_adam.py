@@ -52,7 +52,7 @@ REFUSED = [
     ({"batch_sizes": [1, 3]}, "batch_sizes: got 3 in it, allowed: divisors of N = 10"),
     ({"N": 1}, "N: got 1, allowed: an integer from 2 to 80"),
     ({"datasets": 1000, "N": 80, "d": 400, "batch_sizes": [1]}, "datasets: got 1000 for N = 80 and d = 400"),
-    ({"steps": 10_000_000}, "processor hours, allowed: less than 24"),
+    ({"steps": 10_000_000, "datasets": 1000}, "processor hours, allowed: less than 24"),
 ]
 
 
