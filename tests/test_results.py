@@ -70,6 +70,23 @@ def test_arrays_among_the_arguments_count_by_their_content():
     assert calls == ["total", "total"]
 
 
+def test_what_depends_on_a_result_is_found_whether_that_was_computed_or_read(empty_store):
+    """A view and its copy have other strides, and with them another hash."""
+
+    @experiment
+    def view(params):
+        return np.arange(12.0).reshape(3, 4)[:, ::2].T
+
+    @experiment
+    def total(params, array):
+        calls.append("total")
+        return array.sum()
+
+    for _ in range(2):
+        assert total(PARAMS, view(PARAMS)) == 30
+    assert calls == ["total"]
+
+
 def test_fresh_computes_again_and_keeps_nothing(monkeypatch, empty_store):
     monkeypatch.setenv("COMPANION_FRESH", "1")
     squares(PARAMS)
