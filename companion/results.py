@@ -67,7 +67,7 @@ def experiment(function: Callable[P, R]) -> Callable[P, R]:
             result = function(*args, **kwargs)
             kept = {"seconds": time.perf_counter() - started, "result": result}
             _write(path, kept)
-            # As later readers get it: arrays that were views are not, so that what takes it as an argument finds its key.
+            # As later readers get it: views become arrays, and what takes the result as an argument finds its key.
             kept = _read(path) or kept
         _timings[name] = _timings.get(name, 0.0) + kept["seconds"]
         return kept["result"]
