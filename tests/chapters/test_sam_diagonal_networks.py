@@ -642,7 +642,15 @@ def test_gradient_descent_in_the_place_of_sam_makes_the_claims_about_limits_fail
 
 @pytest.mark.parametrize(
     ("sequence", "expected"),
-    [((2, 1, 2, 3), True), ((3,), True), ((1, 0), True), ((1, 3), False), ((1, 2, 1), False), ((3, 1, 2), True)],
+    [
+        ((2, 1, 2, 3), True),
+        ((3,), True),
+        ((1, 0), True),
+        ((1, 3), False),
+        ((1, 2, 1), False),
+        ((3, 1, 2), True),
+        ((1, 2, 0, 1), False),
+    ],
 )
 def test_minor_first_means_down_then_up_by_one(sequence, expected):
     assert claims.is_minor_first(sequence) is expected
