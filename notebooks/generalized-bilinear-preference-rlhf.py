@@ -15,66 +15,43 @@
 # and what does the regularizer do for it? This notebook solves the games, runs greedy sampling and explore-then-commit, and measures
 # every rate. The theorems and their proofs are in [the chapter](../book/generalized-bilinear-preference-rlhf.md).
 
-# %% tags=["parameters"]
-profile = "quick"  # "quick" or "paper"
-device = "auto"  # "auto", "cpu" or "cuda"
-seed = 0
-games = None  # None keeps the profile's value
-d = None
-actions = None
-contexts = None
-strength = None
-regularizer = None
-eta_list = None
-eta_huge = None
-rounds = None
-rounds_huge = None
-environments = None
-environments_huge = None
-update_growth = None
-ridge = None
-commit_d = None
-commit_eta = None
-shift = None
-horizons = None
-exploration = None
-nuclear = None
-d_list = None
-rank_rounds = None
-rank_environments = None
+# %% tags=["parameters", "hide-input"]
+profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
+device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
+seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
+games = None  # random games of the dual-gap law, for each regularizer: an integer from 1 to 10000
+d = None  # feature dimension d of greedy sampling: an integer from 3 to 32
+actions = None  # actions K of greedy sampling, at least d: an integer from 3 to 128
+contexts = None  # contexts of every environment, equally likely: an integer from 1 to 16
+strength = None  # nuclear norm S of Θ⋆ in greedy sampling: a number of at most 200 above 0
+regularizer = None  # regularizer ψ of greedy sampling, explore-then-commit and the rank study: kl, tsallis, chi2, mixed
+eta_list = None  # inverse regularization strengths η of greedy sampling, increasing: a list of 2 to 24, each a number from 0.01 to 10000
+eta_huge = None  # the η at which the regularizer hardly counts: a number from 100 to 10000
+rounds = None  # rounds T of greedy sampling: an integer from 500 to 1000000
+rounds_huge = None  # rounds of greedy sampling at eta_huge: an integer from 500 to 1000000
+environments = None  # environments averaged over: greedy sampling and explore-then-commit: an integer from 1 to 1000
+environments_huge = None  # environments at eta_huge, greedy sampling: an integer from 1 to 1000
+update_growth = None  # greedy sampling refits when t has grown by this factor; 1 is every round: a number from 1 to 2
+ridge = None  # ridge of the maximum-likelihood fits, in place of a norm ball: a number of at most 10 above 0
+commit_d = None  # feature dimension of explore-then-commit, which has 16 actions: an integer from 3 to 16
+commit_eta = None  # η of explore-then-commit: a number from 0.01 to 100
+shift = None  # share α of the common direction in the features of explore-then-commit: a number of at least 0 below 1
+horizons = (
+    None  # horizons T of explore-then-commit, increasing: a list of 2 to 10, each an integer from 256 to 100000000
+)
+exploration = None  # c in T₀ = c √T: a number of at most 15 above 0
+nuclear = None  # c in the nuclear-norm weight λ = c √(log d / (d T₀)): a number of at most 10 above 0
+d_list = (
+    None  # dimensions of the rank study, increasing: a list of 2 to 8, each an integer from 4 to 64, a multiple of 2
+)
+rank_rounds = None  # exploration rounds T₀ of the rank study: an integer from 100 to 10000000
+rank_environments = None  # environments of each cell of the rank study: an integer from 1 to 100
 
 # %%
 from companion import plotting
-from companion.chapters import generalized_bilinear_preference_rlhf as chapter
+from companion.chapters.generalized_bilinear_preference_rlhf import Parameters, Results, experiments, figures, verify
 
-params = chapter.Parameters.resolve(
-    profile=profile,
-    device=device,
-    seed=seed,
-    games=games,
-    d=d,
-    actions=actions,
-    contexts=contexts,
-    strength=strength,
-    regularizer=regularizer,
-    eta_list=eta_list,
-    eta_huge=eta_huge,
-    rounds=rounds,
-    rounds_huge=rounds_huge,
-    environments=environments,
-    environments_huge=environments_huge,
-    update_growth=update_growth,
-    ridge=ridge,
-    commit_d=commit_d,
-    commit_eta=commit_eta,
-    shift=shift,
-    horizons=horizons,
-    exploration=exploration,
-    nuclear=nuclear,
-    d_list=d_list,
-    rank_rounds=rank_rounds,
-    rank_environments=rank_environments,
-)
+params = Parameters.of(globals())
 params
 
 # %% [markdown]
@@ -84,13 +61,8 @@ params
 # (Bradley–Terry) and the bilinear model are fitted to the same duels.
 
 # %%
-cycle = chapter.cycle(params)
-plotting.show(
-    chapter.figure_cycle(cycle),
-    alt="Three triangles of actions with arrows from winner to loser. The true probabilities and the bilinear fit agree, near one on "
-    "each side; the Bradley-Terry fit says one half on each side.",
-    name="cycle",
-)
+cycle = experiments.cycle(params)
+plotting.show(figures.cycle(cycle), name="cycle")
 
 # %% [markdown]
 # Rewards put the three in an order, and every order contradicts one of the three sides; the best compromise is to predict nothing.
@@ -112,30 +84,31 @@ print("largest distance of the equilibria from uniform:", f"{abs(cycle.equilibri
 # wins against it in the true one. Four regularizers, errors over two orders of magnitude.
 
 # %%
-gap_law = chapter.gap_law(params)
-plotting.show(
-    chapter.figure_bounds(gap_law),
-    alt="Left: dual gap against the size of the error. With moderate regularization the lines have slope two and lie below the bound "
-    "with eta; at huge eta the slope is near one, below the dashed first-order bound. Right: largest ratio of dual gap to three bounds "
-    "for four regularizers; the bound by duality is nearly attained, the other two are loose.",
-    name="bounds",
-)
+gap_law = experiments.gap_law(params)
+plotting.show(figures.bounds(gap_law), name="bounds")
+
+# %% [markdown]
+# Points below their dotted lines: the bound with $\eta$ holds, and is loose by a factor that does not depend on the error. The bound by
+# duality leaves almost nothing.
 
 # %%
 print("regularizer   largest gap / corrected bound   by duality   slope in the error")
 for name, slopes in gap_law.slopes.items():
     print(
-        f"{name:11}   {gap_law.smooth[name].max():29.3f}   {gap_law.sharp[name][0].max():10.3f}   "
+        f"{name:11}   {gap_law.squared['equilibrium'][name]:29.3f}   {gap_law.sharp[name]:10.3f}   "
         f"{slopes.min():.3f} to {slopes.max():.3f}"
     )
-print("\ntwo actions, gap / bound without η        ε =", *(f"{e:6g}" for e in gap_law.epsilons))
-for name, ratios in zip(("as printed", "corrected"), gap_law.pair, strict=True):
-    print(f"{name:40}     ", *(f"{ratio:6.3f}" for ratio in ratios))
+print("\nthe same where one best response is played instead of the equilibrium")
+for name, ratio in gap_law.squared["one best response"].items():
+    print(f"{name:11}   {ratio:29.1f}")
 print(f"\nlargest residual of any equilibrium: {gap_law.residual:.1e}")
 
+# %%
+plotting.show(figures.pair(gap_law), name="pair")
+
 # %% [markdown]
-# The bound without $\eta$, with the constant as printed, fails on two actions by a factor that tends to two. With the corrected
-# constant it is sharp there.
+# The bound without $\eta$, with the constant as printed, fails on two actions by a factor that tends to two, but only where $\eta$ is
+# in the hundreds. With the corrected constant it is sharp there.
 #
 # ## Greedy sampling: regret that grows like a logarithm
 #
@@ -144,40 +117,29 @@ print(f"\nlargest residual of any equilibrium: {gap_law.residual:.1e}")
 # policy played, summed over rounds.
 
 # %%
-learning = chapter.learning(params)
-plotting.show(
-    chapter.figure_glance(gap_law, learning),
-    alt="Left: the dual gap of the greedy policy against the estimation error for four eta on logarithmic axes; lines of slope two, "
-    "and slope near one at the largest eta. Right: regret over eta against the logarithm of the round: straight lines that coincide "
-    "with a predicted dashed slope for moderate eta; curves that bend upwards without regularization or without exploration.",
-    name="glance",
-)
+learning = experiments.learning(params)
+plotting.show(figures.glance(gap_law, learning), name="glance")
+
+# %% [markdown]
+# At moderate $\eta$ the curves over $\eta$ are one curve, and it is straight in $\log t$, with the slope that was predicted.
 
 # %%
-plotting.show(
-    chapter.figure_greedy(learning),
-    alt="Left: regret divided by its final value against log t. Moderate eta give straight lines; large eta, missing coverage and the "
-    "uniform policy bend upwards. Right: the fit in log t is better at small eta, the fit in the square root of t at the largest.",
-    name="greedy",
-)
+plotting.show(figures.greedy(learning), name="greedy")
 
 # %% [markdown]
 # The assumption of feature diversity is not decoration: an explorer confined to a plane leaves a part of $\Theta_\star$ unseen, and
 # the regret heads for linear growth. How does regret depend on $\eta$? Earlier analyses of the KL case carried a factor $e^{9\eta}$.
 
 # %%
-plotting.show(
-    chapter.figure_eta(learning),
-    alt="Left: final regret against eta on logarithmic axes follows a dashed line proportional to eta; exploration with exponentially "
-    "small coverage lies far above; the exponential bound leaves the plot at once. Right: measured growth per unit of log t over eta "
-    "lies on the dashed prediction for moderate eta.",
-    name="eta",
-)
+plotting.show(figures.eta(learning), name="eta")
+
+# %% [markdown]
+# Regret follows the dashed line of slope one; what is exponential in $\eta$ leaves the picture at once.
 
 # %%
 print("     η   regret     over η   constant: predicted, over η")
-for eta, regret, constant in zip(learning.etas, learning.regret[:, -1], learning.constant, strict=True):
-    print(f"{eta:6g}   {regret:6.3f}   {regret / eta:8.3f}   {constant / eta:27.4f}")
+for value, regret, constant in zip(learning.etas, learning.regret[:, -1], learning.constant, strict=True):
+    print(f"{value:6g}   {regret:6.3f}   {regret / value:8.3f}   {constant / value:27.4f}")
 print(f"\nlargest residual of any equilibrium: {learning.residual:.1e}, at the huge η {learning.residual_huge:.1e}")
 
 # %% [markdown]
@@ -188,20 +150,15 @@ print(f"\nlargest residual of any equilibrium: {learning.residual:.1e}, at the h
 # probability, and that turns out to be exploration enough.
 
 # %%
-plotting.show(
-    chapter.figure_symmetric(learning),
-    alt="Regret of both players together against rounds on logarithmic axes: linear when one player explores, flattening like a "
-    "logarithm when both play the equilibrium.",
-    name="symmetric",
-)
+plotting.show(figures.symmetric(learning), name="symmetric")
 
 # %% [markdown]
 # Another one: the average of all policies played is itself a good policy, because the dual gap is convex: its gap is at most the
 # average regret.
 
 # %%
-for eta, averaged, bound in zip(learning.etas, *learning.averaged, strict=True):
-    print(f"η = {eta:<5g}  gap of the averaged policy {averaged:.2e}, regret / T {bound:.2e}")
+for value, averaged, bound in zip(learning.etas, *learning.averaged, strict=True):
+    print(f"η = {value:<5g}  gap of the averaged policy {averaged:.2e}, regret / T {bound:.2e}")
 
 # %% [markdown]
 # ## Three actions, seen in the triangle
@@ -209,51 +166,49 @@ for eta, averaged, bound in zip(learning.etas, *learning.averaged, strict=True):
 # A lopsided cycle: policies start at even play and walk to the equilibrium, over the contours of the true dual gap.
 
 # %%
-simplex = chapter.simplex(params)
-plotting.show(
-    chapter.figure_simplex(simplex),
-    alt="Two triangles of policies over three actions, coloured by the dual gap, with paths of three runs from the centre to a star at "
-    "the bottom of the valley; at the larger eta the valley is narrower and the paths wander more.",
-    name="simplex",
-)
+simplex = experiments.simplex(params)
+plotting.show(figures.simplex(simplex), name="simplex")
 
 # %% [markdown]
+# The larger $\eta$, the narrower the valley, and the further a policy strays while little is known.
+#
 # ## Explore, then commit
 #
 # $T_0$ rounds of exploration on both sides, one fit with a nuclear norm, and its equilibrium from then on. The square-root schedule
 # alone makes the exploration cost $\sqrt T$; what has to be seen is that the committed gap falls like $1/T_0$.
 
 # %%
-commit = chapter.commit(params)
-plotting.show(
-    chapter.figure_commit(commit),
-    alt="Left: committed gap against exploration rounds: slope minus one at moderate eta, minus one half at huge eta. Right: regret "
-    "against horizon: slope one half for the square-root schedule, two thirds for the usual one, growing steepness for constant "
-    "exploration; greedy sampling far below all.",
-    name="commit",
-)
+commit = experiments.commit(params)
+plotting.show(figures.commit(commit), name="commit")
 
 # %% [markdown]
+# The orange line on the left falls with slope minus one: twice the exploration, half the gap. Without regularization it would take four
+# times the exploration.
+#
 # ## What the nuclear norm gains, and where
 #
 # The same number of exploration rounds for growing $d$. The nuclear norm pays when the rank is low; when it is not, shrinking costs
 # more than it saves. Singular values of skew matrices come in equal pairs, and the estimates keep that.
 
 # %%
-ranks = chapter.ranks(params)
-plotting.show(
-    chapter.figure_ranks(ranks),
-    alt="Left and middle: error and committed gap of plain and ridge fits over those of the nuclear norm against the dimension; growing "
-    "beyond one at rank two, below one at full rank. Right: singular values in pairs; the nuclear norm keeps one large pair and shrinks the rest.",
-    name="ranks",
-)
+ranks = experiments.ranks(params)
+plotting.show(figures.ranks(ranks), name="ranks")
 
 # %% [markdown]
+# Blue above one from some dimension on: at rank two, plain maximum likelihood spends its duels on unknowns that are zero.
+
+# %%
+plotting.show(figures.scaling(commit, ranks), name="scaling")
+
+# %% [markdown]
+# What $\sqrt{\eta rT}$ is made of. The commit phase costs $\sqrt\eta$ where exploration grows with it; the squared error of the
+# nuclear-norm estimate grows with the rank, and with $d$ like the number of unknowns of rank two.
+#
 # ## Verdicts
 
 # %%
-results = chapter.Results(cycle=cycle, gap_law=gap_law, learning=learning, simplex=simplex, commit=commit, ranks=ranks)
-verdicts = chapter.verify(params, results)
+results = Results(cycle=cycle, gap_law=gap_law, learning=learning, simplex=simplex, commit=commit, ranks=ranks)
+verdicts = verify(params, results)
 verdicts
 
 # %%

@@ -593,7 +593,7 @@ CLAIMS = (C1, C2a, C2b, C2c, C2d, C3a, C3b, C3c, C3d, C3e, C4a, C4b, C4c, C5a, C
 def _quantities(results: Results) -> dict[str, Any]:
     """Further measured values that the chapter's page quotes."""
     gaps, run, c = results.gap_law, results.learning, results.commit
-    control = run.etas == run.eta_control
+    control = int(np.abs(run.etas - run.eta_control).argmin())
     low, full = (ratios(results, rank) for rank in (0, 1))
     return {
         "cycle_true": float(results.cycle.truth[0, 1]),
@@ -603,18 +603,16 @@ def _quantities(results: Results) -> dict[str, Any]:
         "pair_printed": gaps.pair["printed"].tolist(),
         "pair_corrected": gaps.pair["corrected"].tolist(),
         "pair_worst": gaps.pair_worst["printed"].tolist(),
-        "uniform_over_greedy": float(run.explore[control][0] * run.t[-1]) / float(run.regret[control][0, -1]),
-        "symmetric": float(run.symmetric[-1]),
-        "one_sided": float(run.one_sided[-1]),
+        "uniform_over_greedy": float(run.explore[control] * run.t[-1] / run.regret[control, -1]),
         "averaged_over_bound": float((run.averaged[0] / run.averaged[1]).max()),
         "exponent_constant": float(loglog_slope(c.horizons, c.regret["constant"])),
         "commit_greedy": float(c.greedy[-1]),
         "commit_sqrt": float(c.regret["square root"][-1]),
-        "d": results.ranks.d.tolist(),
-        "coverage": results.ranks.coverage.tolist(),
         "residual": max(gaps.residual, run.residual, c.residual),
         "residual_huge": run.residual_huge,
-        **{f"{key}_{name}": found[key].tolist() for name, found in (("low", low), ("full", full)) for key in found},
+        "error_ratio_low": low["error_ratio"].tolist(),
+        "ridge_error_ratio": [float(found["ridge_error_ratio"][-1]) for found in (low, full)],
+        "ridge_gap_ratio": [float(found["ridge_gap_ratio"][-1]) for found in (low, full)],
     }
 
 

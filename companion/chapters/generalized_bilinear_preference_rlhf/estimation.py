@@ -102,7 +102,9 @@ def curvature(features: torch.Tensor, share: torch.Tensor, iterations: int = 30)
 def nuclear_norm_mle(
     features: torch.Tensor, counts: Counts, weight: torch.Tensor, iterations: int = 100
 ) -> torch.Tensor:
-    """``argmin over skew Theta of mean logistic loss + weight * nuclear norm`` by FISTA with restarts.
+    """Minimize mean logistic loss + ``weight`` * nuclear norm over skew matrices.
+
+    FISTA, its momentum restarted where it points uphill (O'Donoghue and Candes).
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def nuclear_norm_mle(
     ``(N, d, d)``
     """
     total = counts.duels.sum((-3, -2, -1))[:, None, None, None]
-    # Duels of (a, b) and of (b, a) say the same; sharing them makes the gradient skew by itself.
+    # Duels of (a, b) and (b, a) say the same; shared, they make the gradient skew.
     share = (counts.duels + counts.duels.mT) / (2 * total)
     lead = (counts.wins + (counts.duels - counts.wins).mT) / (2 * total) - share / 2
     bound = curvature(features, share).clamp_min(1e-12)
@@ -127,8 +129,8 @@ def nuclear_norm_mle(
         gradient = flat.mT @ (residual @ features).flatten(1, 2)
         following = shrink(ahead - gradient / bound[:, None, None], weight / bound)
         moved = following - theta
-        # Where the momentum points uphill it starts again (O'Donoghue and Candes).
-        momentum = torch.where(((ahead - following) * moved).sum((-2, -1)) > 0, 1.0, momentum)
+        uphill = ((ahead - following) * moved).sum((-2, -1)) > 0
+        momentum = torch.where(uphill, 1.0, momentum)
         grown = (1 + (1 + 4 * momentum**2).sqrt()) / 2
         ahead = following + ((momentum - 1) / grown)[:, None, None] * moved
         theta, momentum = following, grown

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from companion import plotting
 from companion.analysis.rates import fit_r2
@@ -53,10 +54,10 @@ def _note(axis: Axes, text: str, at: tuple[float, float], shift: tuple[float, fl
 
 
 @plotting.figure(
-    alt="Left: the dual gap of the greedy policy against the estimation error for four eta on logarithmic axes; lines of "
-    "slope two, and slope near one at the largest eta. Right: regret over eta against the logarithm of the round: "
-    "straight lines that coincide with a predicted dashed slope for moderate eta; curves that bend upwards without "
-    "regularization or without exploration."
+    alt="Left: the dual gap of the greedy policy against the estimation error for four eta on logarithmic axes; lines"
+    " of slope two, and slope near one at the largest eta. Right: regret over eta against the logarithm of the "
+    "round: straight lines that coincide with a predicted dashed slope for moderate eta; curves that bend upwards"
+    " without regularization or without exploration."
 )
 def glance(law: GapLaw, run: Learning) -> Figure:
     """The second-order law, and what it gives: regret that is a line in log t."""
@@ -101,15 +102,14 @@ def _gap_lines(axis: Axes, law: GapLaw) -> None:
 
 
 @plotting.figure(
-    alt="Three triangles of actions with arrows from winner to loser. The true probabilities and the bilinear fit agree, "
-    "near one on each side; the Bradley-Terry fit says one half on each side."
+    alt="Two triangles of actions with arrows from winner to loser, with the fitted and the true probability on each "
+    "side. The bilinear fit and the truth agree, near one; the Bradley-Terry fit says one half on each side."
 )
 def cycle(result: Cycle) -> Figure:
-    """Three actions in a circle: true probabilities, and the two fitted models."""
-    fig, axes = plotting.subplots(1, 3, size=(7.6, 3.0))
+    """Three actions in a circle: the two fitted models beside the true probabilities."""
+    fig, axes = plotting.subplots(1, 2, size=(7.6, 3.6))
     panels = (
-        ("true", result.truth, GREY),
-        ("bilinear fit", result.fitted["bilinear"], GREEDY),
+        ("Bilinear fit", result.fitted["bilinear"], GREEDY),
         ("Bradley–Terry fit", result.fitted["Bradley-Terry"], COLOURS["Bradley-Terry"]),
     )
     points = result.features
@@ -120,10 +120,12 @@ def cycle(result: Cycle) -> Figure:
             width = 1.0 + 3 * abs(matrix[a, b] - 0.5) * 2
             arrow = {"arrowstyle": "-|>", "color": color, "lw": width, "mutation_scale": 13}
             axis.annotate("", start + 0.86 * along, start + 0.14 * along, arrowprops=arrow)
-            axis.annotate(f"{matrix[a, b]:.2f}", (points[a] + points[b]) * 0.87, ha="center", va="center", fontsize=10)
+            text = f"{matrix[a, b]:.2f}\n(true {result.truth[a, b]:.2f})"
+            side = (points[a] + points[b]) * np.array([1.0, 0.95])
+            axis.annotate(text, side, ha="center", va="center", fontsize=10)
             axis.plot(*start, "o", color="black", ms=5)
-            axis.annotate(f"{a + 1}", start * 1.22, ha="center", va="center", fontsize=10, fontweight="bold")
-        axis.set(xlim=(-1.45, 1.6), ylim=(-1.35, 1.35), aspect="equal", title=name)
+            axis.annotate(f"{a + 1}", start * 1.2, ha="center", va="center", fontsize=10, fontweight="bold")
+        axis.set(xlim=(-1.6, 1.6), ylim=(-1.15, 1.15), aspect="equal", title=name)
         axis.set_axis_off()
     plotting.headline(fig, "P(1 beats 2), P(2 beats 3), P(3 beats 1): rewards cannot go round")
     return fig
@@ -131,9 +133,9 @@ def cycle(result: Cycle) -> Figure:
 
 @plotting.figure(
     alt="Left: dual gap against the size of the error. With moderate regularization the lines have slope two and lie "
-    "below the bound with eta; at huge eta the slope is near one, below the dashed first-order bound. Right: largest "
-    "ratio of dual gap to three bounds for four regularizers; the bound by duality is nearly attained, the other two "
-    "are loose."
+    "below the bound with eta; at huge eta the slope is near one, below the dashed first-order bound. Right: "
+    "largest ratio of dual gap to three bounds for four regularizers; the bound by duality is nearly attained, "
+    "the other two are loose."
 )
 def bounds(law: GapLaw) -> Figure:
     """The dual gap against the error with both bounds, and how much of each bound random games use."""
@@ -165,10 +167,10 @@ def bounds(law: GapLaw) -> Figure:
 
 
 @plotting.figure(
-    alt="Dual gap of the two-action game over the bound without eta. Left: at huge eta, against the size of the error: "
-    "with the printed constant the ratio rises from below one to nearly two as the error vanishes, with the corrected "
-    "one it stays just below one. Right: largest ratio against eta: the printed bound fails from eta of about two "
-    "hundred on."
+    alt="Dual gap of the two-action game over the bound without eta. Left: at huge eta, against the size of the "
+    "error: with the printed constant the ratio rises from below one to nearly two as the error vanishes, with "
+    "the corrected one it stays just below one. Right: largest ratio against eta: the printed bound fails from "
+    "eta of about two hundred on."
 )
 def pair(law: GapLaw) -> Figure:
     """The game of two actions against the bound without eta."""
@@ -188,8 +190,8 @@ def pair(law: GapLaw) -> Figure:
 
 @plotting.figure(
     alt="Left: regret divided by its final value against log t. Moderate eta give straight lines; large eta, missing "
-    "coverage and the uniform policy bend upwards. Right: the fit in log t is better at small eta, the fit in the square "
-    "root of t at the largest."
+    "coverage and the uniform policy bend upwards. Right: the fit in log t is better at small eta, the fit in the"
+    " square root of t at the largest."
 )
 def greedy(run: Learning) -> Figure:
     """Regret against log t for every eta, and which law fits."""
@@ -219,9 +221,9 @@ def greedy(run: Learning) -> Figure:
 
 
 @plotting.figure(
-    alt="Left: final regret against eta on logarithmic axes follows a dashed line proportional to eta; exploration with "
-    "exponentially small coverage lies far above; the exponential bound leaves the plot at once. Right: measured growth "
-    "per unit of log t over eta lies on the dashed prediction for moderate eta."
+    alt="Left: final regret against eta on logarithmic axes follows a dashed line proportional to eta; exploration "
+    "with exponentially small coverage lies far above; the exponential bound leaves the plot at once. Right: "
+    "measured growth per unit of log t over eta lies on the dashed prediction for moderate eta."
 )
 def eta(run: Learning) -> Figure:
     """Final regret against eta, with the prediction, and the exponential bound that it does not need."""
@@ -248,8 +250,8 @@ def eta(run: Learning) -> Figure:
 
 
 @plotting.figure(
-    alt="Regret of both players together against rounds on logarithmic axes: linear when one player explores, flattening "
-    "like a logarithm when both play the equilibrium."
+    alt="Regret of both players together against rounds on logarithmic axes: linear when one player explores, "
+    "flattening like a logarithm when both play the equilibrium."
 )
 def symmetric(run: Learning) -> Figure:
     """Regret of both players together: with an exploring opponent, and when both play the equilibrium."""
@@ -266,9 +268,9 @@ def symmetric(run: Learning) -> Figure:
 
 
 @plotting.figure(
-    alt="Left: committed gap against exploration rounds: slope minus one at moderate eta, minus one half at huge eta. "
-    "Right: regret against horizon: slope one half for the square-root schedule, two thirds for the usual one, growing "
-    "steepness for constant exploration; greedy sampling far below all."
+    alt="Left: committed gap against exploration rounds: slope minus one at moderate eta, minus one half at huge eta."
+    " Right: regret against horizon: slope one half for the square-root schedule, two thirds for the usual one, "
+    "growing steepness for constant exploration; greedy sampling far below all."
 )
 def commit(result: Commit) -> Figure:
     """The committed gap against the length of exploration, and regret against the horizon for three schedules."""
@@ -276,10 +278,13 @@ def commit(result: Commit) -> Figure:
     x = result.lengths
     left.loglog(x, result.gaps, "o-", color=COMMIT, label=f"gap, {_label(result.eta)}")
     left.loglog(x, result.gaps_huge, "o-", color=RED, label=f"gap, {_label(result.eta_huge)}")
-    for start, slope, name in ((result.gaps[0] * 0.6, -1.0, "$-1$"), (result.gaps_huge[0] * 1.5, -0.5, "$-1/2$")):
+    for start, slope, name, at, shift, side in (
+        (result.gaps[0] * 0.6, -1.0, "$-1$", 3, (-4, -9), "right"),
+        (result.gaps_huge[0] * 1.5, -0.5, "$-1/2$", 1, (6, 8), "left"),
+    ):
         guide = start * (x / x[0]) ** slope
         left.loglog(x, guide, **THEORY)
-        _note(left, f"slope {name}", (x[1], guide[1]), (-2, -11) if slope == -1.0 else (6, 8))
+        _note(left, f"slope {name}", (x[at], guide[at]), shift, ha=side)
     left.set(xlabel="exploration rounds $T_0$", ylabel="dual gap after commitment")
     left.set_title("One over $T_0$ after commitment")
     names = ("$T_0\\propto\\sqrt{T}$", "$T_0\\propto T^{2/3}$", "$T_0$ constant")
@@ -290,7 +295,8 @@ def commit(result: Commit) -> Figure:
     for schedule, slope, name in ((SCHEDULES[0], 1 / 2, "1/2"), (SCHEDULES[1], 2 / 3, "2/3")):
         guide = result.regret[schedule][0] * 0.6 * (result.horizons / result.horizons[0]) ** slope
         right.loglog(result.horizons, guide, **THEORY)
-        _note(right, f"slope {name}", (result.horizons[-1], guide[-1]), (0, -10), ha="right")
+        middle = len(guide) // 2
+        _note(right, f"slope {name}", (result.horizons[middle], guide[middle]), (8, -8))
     right.set(xlabel="horizon $T$", ylabel="regret")
     right.set_title("Regret, by schedule")
     plotting.legend_below(fig)
@@ -298,10 +304,10 @@ def commit(result: Commit) -> Figure:
 
 
 @plotting.figure(
-    alt="Three panels. Regret of the commit phase against eta: slope one half where the exploration grows with the root "
-    "of eta, slope one where it does not. Mean squared relative error against the dimension: the nuclear norm follows "
-    "the dashed count of unknowns of rank two, plain maximum likelihood the steeper count of all. Against the rank: the "
-    "nuclear norm's error grows, plain maximum likelihood's does not."
+    alt="Three panels. Regret of the commit phase against eta: slope one half where the exploration grows with the "
+    "root of eta, slope one where it does not. Mean squared relative error against the dimension: the nuclear "
+    "norm follows the dashed count of unknowns of rank two, plain maximum likelihood the steeper count of all. "
+    "Against the rank: the nuclear norm's error grows, plain maximum likelihood's does not."
 )
 def scaling(result: Commit, found: Ranks) -> Figure:
     """What the regret of explore-then-commit is made of: eta, the dimension and the rank."""
@@ -322,8 +328,6 @@ def scaling(result: Commit, found: Ranks) -> Figure:
         for k, (name, color) in enumerate(colours.items()):
             label = {"nuclear": "nuclear norm", "plain": "plain maximum likelihood"}[name]
             axis.loglog(x, (error[..., k] ** 2).mean(-1), "oD"[k] + "-", color=color, label=label)
-        axis.set_xticks(x, [str(int(value)) for value in x])
-        axis.minorticks_off()
     d, squared = found.d, (found.error[0] ** 2).mean(1)
     left.loglog(d, squared[0, 0] * (2 * d - 3) / (2 * d[0] - 3), **THEORY)
     left.loglog(d, squared[0, 1] * d * (d - 1) / (d[0] * (d[0] - 1)), **THEORY)
@@ -334,14 +338,19 @@ def scaling(result: Commit, found: Ranks) -> Figure:
     right.loglog(found.single, (found.single_error[0, :, 0] ** 2).mean() * count / count[0], **THEORY)
     right.set(xlabel=f"rank, at $d = {RANK_D}$")
     right.set_title("In the rank")
+    for axis, x in ((left, found.d), (right, found.single)):
+        axis.set_xticks(x, [str(int(value)) for value in x])
+        axis.minorticks_off()
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     plotting.legend_below(fig, left)
     return fig
 
 
 @plotting.figure(
-    alt="Errors and committed gaps of plain and ridge fits over those of the nuclear norm against the dimension; growing "
-    "beyond one at rank two, mostly below one at full rank. Below: singular values in pairs; the nuclear norm keeps one "
-    "large pair and shrinks the rest."
+    alt="Errors and committed gaps of plain and ridge fits over those of the nuclear norm against the dimension; "
+    "growing beyond one at rank two, mostly below one at full rank. Below: singular values in pairs; the nuclear "
+    "norm keeps one large pair and shrinks the rest."
 )
 def ranks(result: Ranks) -> Figure:
     """Gains of the nuclear norm against the dimension for low and full rank, and singular values of the estimates."""
@@ -374,8 +383,9 @@ def ranks(result: Ranks) -> Figure:
 
 
 @plotting.figure(
-    alt="Two triangles of policies over three actions, coloured by the dual gap, with paths of three runs from the centre "
-    "to a star at the bottom of the valley; at the larger eta the valley is narrower and the paths wander more."
+    alt="Two triangles of policies over three actions, coloured by the dual gap, with paths of three runs from the "
+    "centre to a star at the bottom of the valley; at the larger eta the valley is narrower and the paths wander "
+    "more."
 )
 def simplex(result: Simplex) -> Figure:
     """Policies of greedy sampling in the triangle of three actions, over contours of the dual gap."""

@@ -180,7 +180,7 @@ def symmetric_equilibrium(
     start: torch.Tensor | None = None,
     tolerance: float = 1e-10,
 ) -> Equilibrium:
-    """Solve ``pi = BR(pi)`` by damped Newton, and by homotopy in ``eta`` where a start does not lead there.
+    """Solve ``pi = BR(pi)`` by damped Newton, by homotopy in ``eta`` where that fails.
 
     Parameters
     ----------
@@ -188,24 +188,28 @@ def symmetric_equilibrium(
     eta : inverse regularization strength, ``(...)``
     ref : reference policy, ``(K,)``
     start : ``z`` of a nearby game
-    tolerance : for the residual, relative to ``max(1, eta / 100)``, which is where rounding sets in
+    tolerance : for the residual, relative to ``max(1, eta / 100)``, for rounding
     """
     shape = payoff.shape[:-1]
     m = payoff.reshape(-1, *payoff.shape[-2:])
     goal = eta.expand(shape[:-1]).reshape(-1)
-    z = torch.zeros(m.shape[:-1], dtype=m.dtype, device=m.device) if start is None else start.reshape(m.shape[:-1])
+    z = m.new_zeros(m.shape[:-1]) if start is None else start.reshape(m.shape[:-1])
     residual = torch.full_like(goal, torch.inf)
     direct = torch.ones_like(goal, dtype=torch.bool) if start is not None else goal <= 4
     rows = torch.nonzero(direct)[:, 0]
     if len(rows):
         z = z.clone()
-        z[rows], residual[rows] = _newton(m[rows], goal[rows], z[rows], ref, regularizer, tolerance, 12)
+        game, goals = m[rows], goal[rows]
+        found = _newton(game, goals, z[rows], ref, regularizer, tolerance, 12)
+        z[rows], residual[rows] = found
     limit = tolerance * (goal / 100).clamp_min(1)
     rows = torch.nonzero(residual > limit)[:, 0]
     if len(rows):
         z = z.clone()
-        z[rows], residual[rows] = _homotopy(m[rows], goal[rows], ref, regularizer, tolerance)
-    return Equilibrium(regularizer.centre(z, ref).reshape(shape), z.reshape(shape), residual.reshape(shape[:-1]))
+        found = _homotopy(m[rows], goal[rows], ref, regularizer, tolerance)
+        z[rows], residual[rows] = found
+    y = regularizer.centre(z, ref).reshape(shape)
+    return Equilibrium(y, z.reshape(shape), residual.reshape(shape[:-1]))
 
 
 def _homotopy(m, goal, ref, regularizer, tolerance):

@@ -76,7 +76,8 @@ def greedy_sampling(
         stretch = min(max(int(t * (growth - 1)), 1), rounds - t, most)
         opponent = torch.where(symmetric[:, None, None], pi, explore)
         uniforms = torch.rand(count, stretch, 4, dtype=FLOAT, generator=source)
-        counts = counts + draw_duels(pi, opponent, truth + 0.5, uniforms.to(truth.device))
+        uniforms = uniforms.to(truth.device)
+        counts = counts + draw_duels(pi, opponent, truth + 0.5, uniforms)
         average, t = average + stretch * pi, t + stretch
         ends.append(t)
         gaps.append(gap)
@@ -93,7 +94,8 @@ def greedy_sampling(
         errors.append((estimate - env.theta).norm(dim=(-2, -1)))
         residual = max(residual, float(solved.residual.max()))
 
-    gap, gap_min = (torch.stack(values, -1).cpu().numpy() for values in (gaps, gaps_min))
+    gap = torch.stack(gaps, -1).cpu().numpy()
+    gap_min = torch.stack(gaps_min, -1).cpu().numpy()
     return Run(
         t=np.array(ends),
         gap=gap,

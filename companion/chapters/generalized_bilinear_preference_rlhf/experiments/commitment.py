@@ -178,8 +178,6 @@ class Ranks:
     #: singular values of the nuclear-norm and the plain estimate of one environment at the largest ``d``, and of the
     #: truth, ``(2 ranks, 3, d)``
     singular: np.ndarray
-    #: ``d`` times the smallest eigenvalue of the covariance of features under uniform exploration, mean, ``(n,)``
-    coverage: np.ndarray
     #: ranks at one dimension, ``(m,)``
     single: np.ndarray
     #: the errors there, ``(m, environments, 3)``
@@ -201,14 +199,12 @@ def ranks(params: Parameters) -> Ranks:
     """C5. What the nuclear norm gains where the rank is low, and loses where it is not."""
     source = generator(params, 5)
     count, contexts = params.rank_environments, params.contexts
-    error, gap, coverage = [], [], []
+    error, gap = [], []
     for d in params.d_list:
         both = [environments(count, contexts, 2 * d, d, r, 3 * d * r**0.5, source) for r in (1, d // 2)]
         cell = _estimated(params, both[0].join(both[1]), params.rank_rounds, source)
         error.append(cell.error.reshape(2, count, -1).cpu().numpy())
         gap.append(cell.gap.reshape(2, count, -1).cpu().numpy())
-        flat = cell.env.features.flatten(0, 1)
-        coverage.append(float(d * torch.linalg.eigvalsh(flat.mT @ flat / flat.shape[1])[:, 0].mean()))
     values = [torch.linalg.svdvals(m[[0, count]]) for m in (*cell.estimates[:2], cell.env.theta)]
     each = [environments(count, contexts, 2 * RANK_D, RANK_D, r, 3 * RANK_D * r**0.5, source) for r in SINGLE_RANKS]
     single = _estimated(params, each[0].join(each[1]).join(each[2]), 2 * params.rank_rounds, source)
@@ -218,7 +214,6 @@ def ranks(params: Parameters) -> Ranks:
         np.stack(error, 1),
         np.stack(gap, 1),
         torch.stack(values, 1).cpu().numpy(),
-        np.array(coverage),
         2 * np.array(SINGLE_RANKS),
         single.error.reshape(len(SINGLE_RANKS), count, -1).cpu().numpy(),
     )
