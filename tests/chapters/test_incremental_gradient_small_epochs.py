@@ -83,7 +83,7 @@ MAKERS = [identical_hessians, polygon, concave_half, many_epochs_convex, many_ep
 @pytest.fixture(scope="module")
 def params():
     """The quick profile with less of what only sharpens its statistics."""
-    fewer = {"step_points": 80, "problems": 24, "images": 200, "image_epochs": 3, "rr_seeds": 4}
+    fewer = {"step_points": 80, "problems": 24, "images": 300, "image_epochs": 5, "rr_seeds": 4}
     return Parameters.resolve(device="cpu", epochs=[4, 8, 16, 32, 64, 128, 256], sizes=[32, 128, 512], **fewer)
 
 

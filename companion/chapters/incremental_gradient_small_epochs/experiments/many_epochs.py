@@ -112,7 +112,7 @@ class UpperBounds:
     line_worst: np.ndarray  # two blocks, largest over the curvatures, over eta n G^2 at few epochs, (FEW,)
     line_worst_mixed: np.ndarray  # the same with the curvatures 3 h / 2 and h / 2 in the two blocks, (FEW,)
     few: np.ndarray  # convex problems at few epochs over kappa times the convex bound, (P, ORDERS)
-    few_epochs: np.ndarray  # small numbers of epochs between kappa / n and kappa / 4, (F,)
+    few_epochs: np.ndarray  # small numbers of epochs at which the theory's step is at most 1 / L, (F,)
     few_polygon: np.ndarray  # the polygon over kappa times the convex bound there, (F,)
     few_half: np.ndarray  # the half-concave instance over the same, (F,); infinite where double precision ends
     few_predicted: np.ndarray  # the polygon by its closed form, (F,)
@@ -220,7 +220,7 @@ def _two_blocks(K: int, kappa: float, shares: tuple[float, float], params: Param
 def _few_hard(params: Parameters) -> dict[str, np.ndarray]:
     """Strongly convex and half-concave instances at the theory's step and small K, over the bound for the former."""
     n, kappa, mu, G = params.n, params.kappa, params.mu, params.G
-    epochs = [K for K in (*FEW, 64) if kappa / n <= K <= kappa / 4]
+    epochs = [K for K in (*FEW, 64) if 2 * np.log(K) * kappa <= n * K and kappa / 4 >= K]
     ratios = []
     for K in epochs:
         turning, half = (make(n, kappa, K, **params.constants) for make in (polygon, concave_half))
