@@ -23,6 +23,8 @@ Profile = Literal["quick", "paper"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 DEFAULT_PROFILE = PROFILES[0]
 
+COLUMNS = 120  # of a lab's cell of parameters
+
 _UNSET = object()
 
 
@@ -106,7 +108,7 @@ class Parameters(pydantic.BaseModel):
 
     @classmethod
     def cell(cls) -> str:
-        """The text of a lab's cell of parameters: a line each with meaning and allowed values.
+        """The text of a lab's cell of parameters: a line each with meaning and allowed values beside it, or above.
 
         What a profile settles is ``None``; profile, device and seed have their defaults.
         """
@@ -114,7 +116,12 @@ class Parameters(pydantic.BaseModel):
         for row in cls.table():
             value = row["default"] if row["name"] in STANDARD else None
             given = f'"{value}"' if isinstance(value, str) else value
-            lines.append(f"{row['name']} = {given}  # {row['description']}: {row['allowed']}")
+            assignment, comment = f"{row['name']} = {given}", f"# {row['description']}: {row['allowed']}"
+            beside = f"{assignment}  {comment}"
+            if len(beside) > COLUMNS:
+                lines += [*textwrap.wrap(comment, COLUMNS, subsequent_indent="# "), assignment]
+            else:
+                lines.append(beside)
         return "\n".join(lines)
 
     @classmethod

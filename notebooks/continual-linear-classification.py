@@ -26,22 +26,24 @@ d = None  # dimension d, at least M: an integer from 2 to 64
 K = None  # budget K: gradient steps per stage: an integer from 1 to 200
 eta = None  # step size η: a number of at most 0.5 above 0
 n_cycles = None  # cycles J of the runs on planted data: an integer from 100 to 1000000
-between = None  # variance of the tasks' support vectors across the joint classifier; tasks contradict above 1: a number from 0.2 to 10
+# variance of the tasks' support vectors across the joint classifier; tasks contradict above 1: a number from 0.2 to 10
+between = None
 bias = None  # norm of the offset common to the other examples: a number from 0 to 10
 gap = None  # least margin of the other examples (the support vectors have 1): a number from 1.05 to 10
-tasks_list = (
-    None  # numbers of tasks M of the data sets that check the constants: a list of 1 to 8, each an integer from 2 to 10
-)
+# numbers of tasks M of the data sets that check the constants: a list of 1 to 8, each an integer from 2 to 10
+tasks_list = None
 budgets = None  # budgets K of the data sets that check the constants: a list of 1 to 8, each an integer from 1 to 200
 spreads = None  # least and largest variance between the tasks there: a list of 2, each a number from 0.2 to 10
 cycles_constants = None  # cycles there and with two tasks: an integer from 100 to 1000000
-angles = None  # angles between two tasks' shares of the joint classifier, degrees: a list of 2 to 40, each a number from 55 to 165
+# angles between two tasks' shares of the joint classifier, degrees: a list of 2 to 40, each a number from 55 to 165
+angles = None
 clashing_sets = None  # data sets without a joint classifier: an integer from 1 to 1000
 eta_const = None  # constant step sizes there, falling: a list of 2 to 8, each a number of at most 0.5 above 0
-horizons = (
-    None  # horizons J of the horizon-dependent step size, rising: a list of 3 to 12, each an integer from 20 to 100000
-)
-digit_pairs = None  # pairs of digits, a task each: the first three as separable tasks, all of them, coarsely, as clashing ones: a list of 3 to 10, each a list of 2, each an integer from 0 to 9
+# horizons J of the horizon-dependent step size, rising: a list of 3 to 12, each an integer from 20 to 100000
+horizons = None
+# pairs of digits, a task each: the first three as separable tasks, all of them, coarsely, as clashing ones: a list of 3
+# to 10, each a list of 2, each an integer from 0 to 9
+digit_pairs = None
 digits_per_task = None  # images per pair of digits: an integer from 10 to 340, a multiple of 2
 cycles_digits = None  # cycles on digits: an integer from 100 to 200000
 

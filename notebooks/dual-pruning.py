@@ -19,15 +19,22 @@
 profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
 device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
 seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
-datasets = None  # data sets, each scored, pruned and retrained: a list of 1 to 5, each digits, fashion-mini, fashion-mnist, cifar10, cifar100
-n_train = None  # training samples N, at most what the set has; none: the data set's preset: an integer from 500 to 1000000 or none
-replicas = None  # repetitions S, each with its own weights, noise, corruption and draws; none: the preset: an integer from 1 to 50 or none
+# data sets, each scored, pruned and retrained: a list of 1 to 5, each digits, fashion-mini, fashion-mnist, cifar10,
+# cifar100
+datasets = None
+# training samples N, at most what the set has; none: the data set's preset: an integer from 500 to 1000000 or none
+n_train = None
+# repetitions S, each with its own weights, noise, corruption and draws; none: the preset: an integer from 1 to 50 or
+# none
+replicas = None
 model = None  # network that scores and is retrained: mlp, cnn, resnet18
 epochs_full = None  # epochs of a full scoring run, T_full: an integer from 2 to 1000
 epochs_early = None  # epochs T that DUAL uses: an integer from 2 to 1000
 window = None  # window J of the running mean and spread, epochs: an integer from 2 to 100
 ratios = None  # pruning ratios r, share removed: a list of 1 to 20, each a number above 0 and below 1
-c_d = None  # exponent c_D of the Beta law; none: the preset, or chosen on a validation split: a number of at most 100 above 0 or none
+# exponent c_D of the Beta law; none: the preset, or chosen on a validation split: a number of at most 100 above 0 or
+# none
+c_d = None
 difficulty_power = None  # exponent p of the difficulty (1 - P)^p; 0 is Dyn-Unc: a number from 0 to 10
 label_noise = None  # share of wrong labels in the noise scenario, η: a number from 0 to 0.8
 corruption = None  # share of damaged images in the corruption scenario, κ: a number from 0 to 1

@@ -25,7 +25,8 @@ actions = None  # actions K of greedy sampling, at least d: an integer from 3 to
 contexts = None  # contexts of every environment, equally likely: an integer from 1 to 16
 strength = None  # nuclear norm S of Θ⋆ in greedy sampling: a number of at most 200 above 0
 regularizer = None  # regularizer ψ of greedy sampling, explore-then-commit and the rank study: kl, tsallis, chi2, mixed
-eta_list = None  # inverse regularization strengths η of greedy sampling, increasing: a list of 2 to 24, each a number from 0.01 to 10000
+# inverse regularization strengths η of greedy sampling, increasing: a list of 2 to 24, each a number from 0.01 to 10000
+eta_list = None
 eta_huge = None  # the η at which the regularizer hardly counts: a number from 100 to 10000
 rounds = None  # rounds T of greedy sampling: an integer from 500 to 1000000
 rounds_huge = None  # rounds of greedy sampling at eta_huge: an integer from 500 to 1000000
@@ -36,14 +37,12 @@ ridge = None  # ridge of the maximum-likelihood fits, in place of a norm ball: a
 commit_d = None  # feature dimension of explore-then-commit, which has 16 actions: an integer from 3 to 16
 commit_eta = None  # η of explore-then-commit: a number from 0.01 to 100
 shift = None  # share α of the common direction in the features of explore-then-commit: a number of at least 0 below 1
-horizons = (
-    None  # horizons T of explore-then-commit, increasing: a list of 2 to 10, each an integer from 256 to 100000000
-)
+# horizons T of explore-then-commit, increasing: a list of 2 to 10, each an integer from 256 to 100000000
+horizons = None
 exploration = None  # c in T₀ = c √T: a number of at most 15 above 0
 nuclear = None  # c in the nuclear-norm weight λ = c √(log d / (d T₀)): a number of at most 10 above 0
-d_list = (
-    None  # dimensions of the rank study, increasing: a list of 2 to 8, each an integer from 4 to 64, a multiple of 2
-)
+# dimensions of the rank study, increasing: a list of 2 to 8, each an integer from 4 to 64, a multiple of 2
+d_list = None
 rank_rounds = None  # exploration rounds T₀ of the rank study: an integer from 100 to 10000000
 rank_environments = None  # environments of each cell of the rank study: an integer from 1 to 100
 

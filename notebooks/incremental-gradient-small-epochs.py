@@ -27,14 +27,18 @@ n = None  # number of components n: an integer from 8 to 16384, a multiple of 4
 kappa = None  # condition number κ = L/μ: a number from 8 to 65536
 mu = None  # strong convexity μ of the sum: a number from 0.001 to 1000
 G = None  # bound G on the components' gradients at the optimum: a number from 0.001 to 1000
-epochs = None  # numbers of epochs K; at most κ/2 is the small-epoch regime: a list of 1 to 24, each an integer from 1 to 65536
+# numbers of epochs K; at most κ/2 is the small-epoch regime: a list of 1 to 24, each an integer from 1 to 65536
+epochs = None
 order = None  # order of IGD's passes: blocked, alternating, random
 step_points = None  # step sizes on the grid over which every method is tuned: an integer from 20 to 2000
-sizes = None  # numbers of components of the comparison with SGD over n: a list of 2 to 12, each an integer from 8 to 16384, a multiple of 4
+# numbers of components of the comparison with SGD over n: a list of 2 to 12, each an integer from 8 to 16384, a
+# multiple of 4
+sizes = None
 rr_seeds = None  # runs of random reshuffling: an integer from 1 to 1024
 rr_epochs = None  # largest K at which random reshuffling is simulated: an integer from 1 to 8192
 large_kappas = None  # condition numbers of the many-epochs instances: a list of 2 to 8, each a number from 8 to 65536
-large_n = None  # components of the many-epochs instances, best several times the largest κ: an integer from 8 to 16384, a multiple of 4
+# components of the many-epochs instances, best several times the largest κ: an integer from 8 to 16384, a multiple of 4
+large_n = None
 problems = None  # random problems for the upper bounds; a quarter of them for herding: an integer from 1 to 4096
 images = None  # handwritten digits in the logistic regression: an integer from 50 to 1297
 image_epochs = None  # epochs of the logistic regression: an integer from 1 to 200

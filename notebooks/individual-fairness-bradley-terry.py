@@ -23,9 +23,14 @@ d = None  # features d of an individual: an integer from 2 to 200
 rank = None  # rank r of the metric, below d: an integer from 1 to 10
 scale = None  # smallest eigenvalue of the metric M*; the answers are noisier the smaller it is: a number from 0.05 to 4
 cond = None  # largest over smallest non-zero eigenvalue of M*: a number from 1 to 10
-n_triplets = None  # triplets m that the metric is learned from, at least 50 d r; none: 400 d r: an integer from 100 to 1000000 or none
-sizes = None  # numbers of triplets m of the rates, increasing, from 50 d r on; none: 50 d r times 1, 2, 4, 8, 16: a list of 2 to 10, each an integer from 100 to 1000000 or none
-dims = None  # dimensions d of the rate in d, increasing, above r, 50 d r at most n_triplets; none: 3, 6, 12, 24 times r, or four up to 48 and 2 d where these are fewer: a list of 2 to 8, each an integer from 2 to 240 or none
+# triplets m that the metric is learned from, at least 50 d r; none: 400 d r: an integer from 100 to 1000000 or none
+n_triplets = None
+# numbers of triplets m of the rates, increasing, from 50 d r on; none: 50 d r times 1, 2, 4, 8, 16: a list of 2 to 10,
+# each an integer from 100 to 1000000 or none
+sizes = None
+# dimensions d of the rate in d, increasing, above r, 50 d r at most n_triplets; none: 3, 6, 12, 24 times r, or four up
+# to 48 and 2 d where these are fewer: a list of 2 to 8, each an integer from 2 to 240 or none
+dims = None
 label_flip = None  # chance that an answer is turned round, on top of the model: a number from 0 to 0.45
 init = None  # start of the runs that learn the metric: spectral, spectral_rescaled, random, small_random
 step_c = None  # constant c in the step size c / ||U₀||²: a number of at most 2 above 0
@@ -34,16 +39,14 @@ path_steps = None  # gradient steps of the runs from the four starts: an integer
 seeds = None  # metrics and sets of triplets B in each batch: an integer from 2 to 100
 rate_seeds = None  # the same for the rate in m, at least seeds: an integer from 2 to 100
 noise_scales = None  # values of scale in the comparison of starts: a list of 1 to 8, each a number from 0.05 to 4
-flips = (
-    None  # chances of a turned answer in the extension on annotators: a list of 1 to 8, each a number from 0 to 0.45
-)
+# chances of a turned answer in the extension on annotators: a list of 1 to 8, each a number from 0 to 0.45
+flips = None
 pairs = None  # pairs of individuals on which fairness is measured: an integer from 100 to 1000000
 n_train = None  # labelled individuals of the downstream task: an integer from 50 to 100000
 protected_strength = None  # weight of the protected direction in the logit of the label: a number from 0 to 5
 lipschitz = None  # Lipschitz constant L demanded of fair predictors: a number from 0.01 to 100
-lipschitz_grid = (
-    None  # values of L on the curve of accuracy against fairness: a list of 1 to 20, each a number from 0.01 to 100
-)
+# values of L on the curve of accuracy against fairness: a list of 1 to 20, each a number from 0.01 to 100
+lipschitz_grid = None
 diabetes_replicas = None  # splits and sets of answers on the diabetes data: an integer from 2 to 200
 diabetes_triplets = None  # triplets of real patients; at least 50 · 10 · 2 = 1000: an integer from 1000 to 1000000
 tuning_replicas = None  # networks in the experiment on model tuning: an integer from 2 to 50

@@ -18,7 +18,8 @@
 profile = "quick"  # scale: seconds on a CPU, or the paper's on a GPU: quick, paper
 device = "auto"  # where tensors live; auto takes a GPU if there is one: auto, cpu, cuda
 seed = 0  # seed of every random number in the run: an integer from 0 to 2147483647
-mu = None  # example μ of the amplification runs, strictly increasing: a list of 2 to 64, each a number of at most 10 above 0
+# example μ of the amplification runs, strictly increasing: a list of 2 to 64, each a number of at most 10 above 0
+mu = None
 rho = None  # radius ρ of the ℓ₂-SAM perturbation: a number from 0.001 to 1
 scales = None  # initialization scales α/ρ shown one by one, increasing: a list of 1 to 40, each a number from 0.05 to 4
 grid = None  # initialization scales of the phase diagram: an integer from 2 to 1000
@@ -35,7 +36,9 @@ steps_depth_two = None  # loss-normalized steps at depth 2 on several examples: 
 mu_gates = None  # example μ of the gate runs, increasing: a list of 2 to 6, each a number of at most 10 above 0
 rho_linf = None  # radius ρ of ℓ∞-SAM in the gate runs: a number from 0.05 to 1
 digit_pairs = None  # pairs of digits to tell apart: a list of 1 to 45, each a list of 2, each an integer from 0 to 9
-vertex_fractions = None  # digits: initial vertex as a fraction of the strongest feature, increasing: a list of 2 to 20, each a number of at most 1 above 0
+# digits: initial vertex as a fraction of the strongest feature, increasing: a list of 2 to 20, each a number of at most
+# 1 above 0
+vertex_fractions = None
 rho_digits = None  # radius ρ on digits: a number from 0.01 to 1
 steps_digits = None  # steps on digits (step size 0.2): an integer from 100 to 100000
 mlp_seeds = None  # initial weights of the ReLU networks: an integer from 2 to 100

@@ -125,6 +125,16 @@ def test_the_cell_of_a_lab_offers_every_parameter_with_what_is_allowed():
     assert Demo.cell().splitlines()[0].startswith('profile = "quick"  # scale')
 
 
+def test_what_does_not_fit_beside_a_parameter_stands_above_it():
+    class Wordy(Parameters):
+        n: int = parameter("number of " + "very " * 30 + "small things, n", quick=1, ge=1)
+
+    lines = Wordy.cell().splitlines()
+    assert lines[-3:-1] == [line for line in lines if line.startswith("# ")]
+    assert lines[-1] == "n = None"
+    assert max(map(len, lines)) <= 120
+
+
 def test_settled_values_show_as_a_table_that_escapes_what_it_shows():
     shown = Demo.resolve(device="cpu")._repr_html_()
     assert "<th>n</th><td>256</td>" in shown
