@@ -662,3 +662,48 @@ def test_the_common_start_is_common(params, results):
         assert start.reach[row, column] == pytest.approx(tuned.eta * 256 * K, rel=1e-9)
         drawn, _ = reshuffled_gaps(instance, params.rr_seeds, child_seed(params, 7, K), x0)
         assert start.rr[row, column] == pytest.approx(2 * drawn.mean(0).min(), rel=1e-9)
+
+
+def test_the_curves_over_the_step_follow_the_formulas(results):
+    curve = results.step_dilemma
+    c, n = curve.c, curve.n
+    middle = (c > 0.1) & (c < 15)
+    assert curve.igd[middle] == pytest.approx(0.5 * (np.tanh(c / 4) ** 2 + np.exp(-2 * c))[middle], rel=0.03)
+    assert curve.sgd[middle] == pytest.approx((c / (4 * n) + 0.5 * np.exp(-2 * c))[middle], rel=0.1)
+    assert curve.alternating.min() < 0.05 * curve.sgd.min()
+    assert curve.largest == pytest.approx(2 * n * curve.K / 256)
+
+
+def test_the_phase_map_has_its_band_and_turns_round_past_kappa(results):
+    phases = results.phase_map
+    at = {
+        (kappa, K): phases.log_ratio[r, k] for r, kappa in enumerate(phases.kappas) for k, K in enumerate(phases.epochs)
+    }
+    for kappa, K in ((256.0, 16), (256.0, 128), (4096.0, 256), (64.0, 8)):
+        assert at[kappa, K] == pytest.approx(np.log10(factor_over_sgd(256)), abs=0.03)
+    assert at[8.0, 4096] < -0.5
+    assert abs(at[4096.0, 1]) < 0.1
+
+
+def test_reshuffling_stays_low_within_the_epoch(results):
+    within = results.within_epoch
+    assert within.rr.shape == (3, within.n + 1)
+    assert within.igd[0] == pytest.approx(within.igd[-1])
+    assert np.abs(within.rr).max() < 0.5 * np.abs(within.igd).max()
+    assert len(np.unique(within.rr, axis=0)) == 3
+
+
+def test_herding_compares_orders_of_the_parameters_own_problem(params, results):
+    herding = results.herding
+    assert (herding.n, herding.kappa, herding.K) == (256, 256.0, 64)
+    assert herding.ratios.shape == (params.problems // 4, 3)
+    herded, shuffled, tidy = herding.constants.T
+    assert (herded < shuffled).all()
+    assert (shuffled < tidy).all()
+    other = experiments.herding(params.model_copy(update={"n": 128, "kappa": 32.0, "problems": 4, "step_points": 20}))
+    assert (other.n, other.kappa, other.K) == (128, 32.0, 8)
+
+
+def test_the_window_below_two_over_l_is_open_only_if_the_curvature_is_l(results):
+    assert results.many_epochs.window.max() < 0.02
+    assert results.many_epochs.convex.min() > 0.05
