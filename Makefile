@@ -1,5 +1,6 @@
 # `make book` and `make test` set up what they need and do nothing twice.
 
+SHELL  := bash
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
