@@ -1,8 +1,8 @@
 """Where the time of `make test` went: a pytest plugin, and the summary `python -m tests.clock _build`.
 
 The plugin adds up the CPU seconds of each chapter's tests, its notebook's kernel among them, and writes them to the
-file named in ``COMPANION_CLOCK``. It also keeps on one worker what says nothing of its own group: the tests of a
-module, the cells of a notebook.
+file named in ``COMPANION_CLOCK``. It also keeps on one worker what says nothing of its own group: all that is about
+one chapter, else the tests of a file.
 """
 
 import json
@@ -32,6 +32,16 @@ def chapter_of(test: str) -> str | None:
     return next((slug for slug in _slugs() if slug in plain), None)
 
 
+def group_of(item: pytest.Item) -> str:
+    """The chapter that a test is about, by its file or by a parameter ``chapter`` or ``slug``; else the test's file."""
+    path = Path(item.nodeid.partition("::")[0])
+    if path.parent.name in ("chapters", "notebooks"):
+        return chapter_of(path.name) or path.as_posix()
+    given = getattr(getattr(item, "callspec", None), "params", {})
+    named = (given.get(name) for name in ("chapter", "slug"))
+    return next((slug for slug in named if slug in _slugs()), path.as_posix())
+
+
 def cpu_seconds() -> float:
     """CPU time of this process and of its children that have ended."""
     return sum(os.times()[:4])
@@ -45,9 +55,7 @@ def pytest_collection_modifyitems(items):
     """Before xdist reads the marks."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            path = Path(item.nodeid.partition("::")[0])
-            own = path.parent.name in ("chapters", "notebooks")
-            item.add_marker(pytest.mark.xdist_group(name=(own and chapter_of(path.name)) or path.as_posix()))
+            item.add_marker(pytest.mark.xdist_group(name=group_of(item)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,16 +15,6 @@ settings.load_profile("book")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(items):
-    """Run what belongs together on one worker: all tests of a chapter, else those of a file."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            group = getattr(item, "callspec", None) and item.callspec.params.get("chapter")
-            if not isinstance(group, str):
-                group = item.path.stem.removeprefix("test_").replace("_", "-")
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def _nothing_is_kept_of_patched_code(request):
     """A test that patches code must neither read results of the code as it is nor leave any for it."""

@@ -3,8 +3,10 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import clock
+import pytest
 
 
 def test_the_summary_adds_up_stages_and_chapters(tmp_path, monkeypatch):
@@ -24,6 +26,22 @@ def test_a_tests_chapter_is_the_longest_that_its_id_names(monkeypatch):
     assert clock.chapter_of("tests/chapters/test_adam_again.py::test_x") == "adam-again"
     assert clock.chapter_of("tests/test_chapters.py::test_x[adam]") == "adam"
     assert clock.chapter_of("tests/test_cli.py::test_x") is None
+
+
+@pytest.mark.parametrize(
+    ("test", "params", "group"),
+    [
+        ("tests/chapters/test_adam.py::test_x", {}, "adam"),
+        ("notebooks/adam-again.ipynb::Cell 3", {}, "adam-again"),
+        ("tests/test_chapters.py::test_x[adam]", {"chapter": "adam"}, "adam"),
+        ("tests/test_exercises.py::test_x[adam-1]", {"slug": "adam", "expected": ["adam"]}, "adam"),
+        ("tests/test_sphinx.py::test_x[adam]", {"name": "adam"}, "tests/test_sphinx.py"),
+        ("tests/test_cli.py::test_x", {}, "tests/test_cli.py"),
+    ],
+)
+def test_all_that_is_about_a_chapter_is_one_group(monkeypatch, test, params, group):
+    monkeypatch.setattr(clock, "_slugs", lambda: ("adam-again", "adam"))
+    assert clock.group_of(SimpleNamespace(nodeid=test, callspec=SimpleNamespace(params=params))) == group
 
 
 def test_what_belongs_together_stays_on_one_worker_and_its_time_is_counted(root, tmp_path):
