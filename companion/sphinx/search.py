@@ -23,7 +23,7 @@ LEFT_OUT = (
     nodes.literal_block, nodes.comment, nodes.raw, nodes.system_message, nodes.footnote, nodes.citation, nodes.image,
     nodes.footnote_reference, nodes.citation_reference, nodes.target, nodes.substitution_definition, addnodes.toctree,
 )  # fmt: skip
-CELLS = {"cell_input", "cell_output"}
+CELLS = {"cell_input", "cell_output"}  # their text is code or what it printed
 # Parts of a table's cell that the style sheet puts on lines of their own.
 SHOWN_AS_BLOCKS = {"reason", "control-says", "measured-values", "control-values", "verdict", "claim-see"}
 # Longer ones cannot be read without being typeset.
@@ -37,11 +37,7 @@ def text_of(node: nodes.Node) -> str:
     if isinstance(node, nodes.math | nodes.math_block):
         formula = readable(node.astext())
         return formula if len(formula) <= LONGEST_FORMULA else "…"
-    if (
-        isinstance(node, LEFT_OUT)
-        or "cell_output" in node.get("classes", ())
-        or "cell_input" in node.get("classes", ())
-    ):
+    if isinstance(node, LEFT_OUT) or CELLS.intersection(node.get("classes", ())):
         return ""
     if isinstance(node, addnodes.pending_xref) and not node.get("refexplicit") and node.get("reftype") in ("ref", "eq"):
         return ""
