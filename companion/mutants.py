@@ -31,7 +31,7 @@ from typing import Annotated, Any
 import typer
 
 from companion import catalogue, results
-from companion.catalogue import UnknownChapterError, module_name
+from companion.catalogue import Chapter, UnknownChapterError, module_name
 from companion.execution import ENVIRONMENT, one_line, write_atomically
 from companion.sources import library_files, meaning
 from companion.sweep import judge_run
@@ -40,6 +40,7 @@ LAYERS = ("optim", "models", "data", "analysis")
 CHECKED = Path("tests") / "checked.json"
 COPIED = ("companion", "tests", "notebooks", "book", "_toc.yml", "_config.yml", "pyproject.toml", "requirements.lock")
 EXTREMES = "tests/test_chapters.py::test_any_values_within_the_ranges_run_to_the_end_and_are_judged_honestly"
+ANSWERS = "tests/test_exercises.py::test_the_command_prints_what_the_page_says"
 FEWEST = 8  # mutants of a chapter
 PATIENCE = 120.0  # seconds that a mutant has at the least; else ten times what the code takes without it
 
@@ -59,28 +60,23 @@ class Mutant:
 
 def chapter_code(slug: str, root: Path) -> list[Path]:
     """The files behind a chapter's claims, sorted: its package without the figures, and the lower layers it imports."""
-    files = (root / "companion" / "chapters" / module_name(slug)).rglob("*")
+    files = Chapter(slug, None, root).package.rglob("*")
     own = {file for file in files if file.suffix not in ("", ".pyc") and file.name != "figures.py"}
     behind = {file for module in own if module.suffix == ".py" for file in library_files(module, root)}
     return sorted(own | {file for file in behind if file.relative_to(root).parts[1] in LAYERS})
 
 
-def chapter_test(slug: str, root: Path) -> Path:
-    """The chapter's own test module."""
-    return root / "tests" / "chapters" / f"test_{module_name(slug)}.py"
-
-
-def mutants_file(slug: str, root: Path) -> Path:
-    """Where the chapter's mutants are listed."""
-    return root / "tests" / "mutants" / f"{slug}.toml"
+def _answers(slug: str, root: Path) -> list[str]:
+    """The answers of the exercises on the chapter's page, which are commands and what they print."""
+    page = Chapter(slug, None, root).page
+    return re.findall(r"```\{expected\}.*?```", page.read_text("utf-8"), re.S) if page.is_file() else []
 
 
 def chapter_stamp(slug: str, root: Path) -> str:
     """A hash of all that is checked at length: a chapter's code, its test, its mutants and its exercises' answers."""
-    page = root / "book" / f"{slug}.md"
-    answers = re.findall(r"```\{expected\}.*?```", page.read_text("utf-8"), re.S) if page.is_file() else []
-    stamp = hashlib.sha256("".join(answers).encode())
-    for path in [*chapter_code(slug, root), chapter_test(slug, root), mutants_file(slug, root)]:
+    chapter = Chapter(slug, None, root)
+    stamp = hashlib.sha256("".join(_answers(slug, root)).encode())
+    for path in [*chapter_code(slug, root), chapter.tests, chapter.mutants]:
         if path.is_file():
             stamp.update(path.relative_to(root).as_posix().encode() + b"\0" + meaning(path) + b"\0")
     return stamp.hexdigest()
@@ -96,7 +92,7 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
 
 def read_mutants(slug: str, root: Path) -> tuple[list[Mutant], list[str]]:
     """A chapter's mutants that can be planted, and what is wrong with the rest, one line per fault."""
-    path = mutants_file(slug, root)
+    path = Chapter(slug, None, root).mutants
     try:
         listed = tomllib.loads(path.read_text("utf-8")).get("mutant", [])
     except (OSError, ValueError) as error:
@@ -143,12 +139,20 @@ def _fault(mutant: Mutant, code: set[str], root: Path) -> str | None:
 
 def _tests(slug: str, mutant: Mutant, root: Path) -> list[str]:
     """The chapter's tests and, for a file of a lower layer, those that mirror it (or else all of its layer)."""
-    tests = [chapter_test(slug, root)]
+    tests = [Chapter(slug, None, root).tests]
     _, layer, *inner = Path(mutant.file).parts
     if layer in LAYERS:
         mirror = root.joinpath("tests", layer, *inner[:-1], f"test_{inner[-1]}")
         tests.append(mirror if mirror.is_file() else root / "tests" / layer)
     return [test.relative_to(root).as_posix() for test in tests]
+
+
+def _at_length(slug: str, root: Path) -> list[str]:
+    """The tests over all chapters that a recorded one is spared, so that it has to pass them once; none for a draft."""
+    if slug not in {chapter.slug for chapter in catalogue.chapters(root)}:
+        return []
+    answers = (f"{ANSWERS}[{slug}-{number}]" for number, _ in enumerate(_answers(slug, root), 1))
+    return [test for test in (f"{EXTREMES}[{slug}]", *answers) if (root / test.partition("::")[0]).is_file()]
 
 
 # --- planting -----------------------------------------------------------------------------------------------------
@@ -320,10 +324,8 @@ def hunt(slugs: list[str], root: Path, jobs: int) -> tuple[dict[str, dict[str, A
             found[slug]["invalid"] += len(faults)
             typer.echo("".join(f"{fault}: INVALID\n" for fault in faults), nl=False)
         try:
-            # Without a mutant the ends of the ranges are tried as well: a recorded chapter is not tried again.
-            ends = (bench.source / EXTREMES.partition("::")[0]).is_file()
             tests = [
-                [*dict.fromkeys(test for _, tests in plan for test in tests), *[f"{EXTREMES}[{slug}]"] * ends]
+                [*dict.fromkeys(test for _, tests in plan for test in tests), *_at_length(slug, bench.source)]
                 for slug, plan in plans.items()
             ]
             trials = {}

@@ -196,6 +196,32 @@ def test_a_chapter_that_fails_without_a_mutant_proves_nothing(book):
     assert code == 1
 
 
+def test_before_a_chapter_is_recorded_its_extremes_and_its_answers_are_tried_and_a_drafts_need_not(book):
+    list_mutants(book, DOUBLE)
+    (book / "book").mkdir()
+    (book / "book" / "little.md").write_text("# Little\n\n```{expected} companion check little\nC1 reproduced\n```\n")
+    for test, name in (mutants.EXTREMES.split("::"), mutants.ANSWERS.split("::")):
+        cases = "little-1" if "exercises" in test else "little"
+        (book / test).write_text(
+            f"import pytest\n@pytest.mark.parametrize('case', [{cases!r}])\n"
+            f"def {name}(case): assert not __file__.endswith('exercises.py')\n"
+        )
+    code, said = command()
+    assert (code, said[0]) == (
+        1,
+        f"little, no mutant planted: tests: {mutants.ANSWERS}[little-1]: INVALID",
+    )
+    (book / "_toc.yml").write_text("parts: []\n")
+    code, said = command(slugs=["little"])
+    assert (code, said[0]) == (0, "little, arithmetic.py, doubling: killed by claims: C1")
+
+
+def test_the_tests_that_a_recorded_chapter_is_spared_exist(root):
+    for test in (mutants.EXTREMES, mutants.ANSWERS):
+        file, name = test.split("::")
+        assert f"def {name}(" in (root / file).read_text()
+
+
 def test_a_mutant_that_runs_for_ever_is_ended_and_the_copy_is_mended(book, tmp_path, monkeypatch):
     monkeypatch.setattr(mutants, "PATIENCE", 3.0)
     bench = Bench(book, tmp_path / "scratch", 1, ["little"])
