@@ -121,6 +121,7 @@ def staleness(executed: Path, source: Path, root: Path) -> list[str]:
         return ["missing"]
     try:
         notebook = read_notebook(executed)
+        verdicts = read_verdicts(notebook)
     except InputError:
         return ["unreadable"]
     carried = _carried(notebook).get("stamp")
@@ -131,7 +132,7 @@ def staleness(executed: Path, source: Path, root: Path) -> list[str]:
         reasons.append("cells changed")
     if foreign(notebook):
         reasons.append("another run")
-    if read_verdicts(notebook) is None:
+    if verdicts is None:
         reasons.append("hollow")
     return reasons
 
@@ -335,7 +336,10 @@ def refuse_to_overwrite(
             f"{where}: the .ipynb and the .py disagree ({edited[0]}); to keep what the .ipynb says, "
             f"first `jupytext --to py:percent` it, to drop it, add --force"
         )
-    other = foreign(notebook, profile, seed, given=given)
+    try:
+        other = foreign(notebook, profile, seed, given=given)
+    except InputError:
+        return  # verdicts of another version of this program
     if other:
         raise InputError(f"{where}: it holds something else ({other[0]}); to keep it, move it, to drop it, add --force")
 

@@ -85,6 +85,15 @@ def test_a_notebook_without_outputs_is_hollow_and_one_without_stamp_says_so(tiny
     assert execution.staleness(chapter.notebook, chapter.source, chapter.root) == ["unreadable"]
 
 
+def test_a_notebook_with_verdicts_of_another_version_is_made_anew(executed_book):
+    chapter = demo(executed_book)
+    text = chapter.notebook.read_text()
+    chapter.notebook.write_text(text.replace('"stance": ', '"kind": '))
+    assert text != chapter.notebook.read_text()
+    assert execution.staleness(chapter.notebook, chapter.source, chapter.root) == ["unreadable"]
+    execution.refuse_to_overwrite(chapter.notebook, chapter)
+
+
 def test_the_library_behind_a_lab_is_found_through_imports_of_imports(root):
     lab = root / "notebooks" / "sam-diagonal-networks.py"
     names = {path.relative_to(root / "companion").as_posix() for path in execution.library_files(lab, root)}
