@@ -269,6 +269,7 @@ def check(
     _settle(profile, fresh)
     plan = [(chapter, [chapter.parameters.resolve(**wanted | {"seed": n}) for n in numbers]) for chapter in chosen]
     runs = [(chapter.slug, params) for chapter, settings in plan for params in settings]
+    stamps = {chapter.slug: ledger.code_stamp(chapter) for chapter in chosen if record}  # of what will have run
     with tqdm(total=len(runs), disable=not sys.stderr.isatty(), leave=False) as bar:
         found = sweep(runs, jobs=jobs, cluster=cluster, progress=lambda *_: bar.update())
     failures = [outcome for outcome in found if isinstance(outcome, Failure)]
@@ -284,7 +285,7 @@ def check(
         raise _ExperimentError(failures)
     if record:
         for chapter in chosen:
-            record_seeds(chapter, seeds, outcomes[chapter.slug])
+            record_seeds(chapter, seeds, outcomes[chapter.slug], stamps[chapter.slug])
     sound = all(verdicts.sound for found in outcomes.values() for verdicts in found)
     raise typer.Exit(0 if sound else 1)
 

@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from companion.catalogue import Chapter, chapters
 from companion.claims import Verdicts
 from companion.execution import InputError, ensure_writable, write_atomically
-from companion.ledger import SEEDS, code_stamp
+from companion.ledger import SEEDS
 
 
-def record(chapter: Chapter, seeds: str, found: Sequence[Verdicts]) -> None:
+def record(chapter: Chapter, seeds: str, found: Sequence[Verdicts], stamp: str) -> None:
     """Put the outcome of a chapter's runs, one for each seed, into the file; the other chapters' entries stay.
+
+    ``stamp`` is that of the code before they began, see :func:`companion.ledger.code_stamp`.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def record(chapter: Chapter, seeds: str, found: Sequence[Verdicts]) -> None:
     if not isinstance(entries, dict):
         raise InputError(f"{SEEDS}: cannot be read, allowed: what `companion check --record` writes")
     ensure_writable(path.parent)
-    entries[chapter.slug] = {"stamp": code_stamp(chapter), "seeds": seeds} | _counts(found)
+    entries[chapter.slug] = {"stamp": stamp, "seeds": seeds} | _counts(found)
     order = {known.slug: k for k, known in enumerate(chapters(chapter.root))}
     ordered = sorted(entries, key=lambda slug: (order.get(slug, len(order)), slug))
     lines = (f"{json.dumps(slug)}: {json.dumps(entries[slug], ensure_ascii=False)}" for slug in ordered)
