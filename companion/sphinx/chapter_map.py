@@ -9,7 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 
-from companion.catalogue import Chapter, module_name
+from companion.catalogue import Chapter
 from companion.sources import imported_modules
 from companion.sphinx.records import Reader, note_files
 
@@ -40,8 +40,7 @@ def shared_modules(chapters: list[Chapter]) -> list[Shared]:
 
 def library(chapter: Chapter) -> list[tuple[str, str]]:
     """The library's modules behind a chapter as (layer, name): what its package imports and its page shows as code."""
-    home = chapter.root / "companion" / "chapters" / module_name(chapter.slug)
-    waiting = sorted(home.rglob("*.py")) if home.is_dir() else [home.with_suffix(".py")]
+    waiting = sorted(chapter.package.rglob("*.py"))
     page = chapter.page.read_text("utf-8") if chapter.page.is_file() else ""
     waiting += [file for name in SHOWN.findall(page) if (file := chapter.root / name).is_file()]
     seen: set[Path] = set()

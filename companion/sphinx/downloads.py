@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from sphinx.application import Sphinx
 
-from companion.catalogue import Chapter, module_name
+from companion.catalogue import Chapter
 from companion.execution import read_source
 from companion.sources import library_files
 from companion.sphinx.records import records_of
@@ -84,9 +84,7 @@ def _unexecuted(chapter: Chapter) -> bytes:
 def _code(chapter: Chapter) -> Iterable[Path]:
     """The chapter's package, the core that runs it, what these import; a packaged data set where its name occurs."""
     root = chapter.root
-    home = root / "companion" / "chapters" / module_name(chapter.slug)
-    own = home.rglob("*.py") if home.is_dir() else [home.with_suffix(".py")]
-    own = {*own, chapter.source}
+    own = {*chapter.package.rglob("*.py"), chapter.source}
     core = {*(root / "companion").glob("*.py")}
     # The command imports the core, all but what is started as a program of its own.
     starts = [chapter.source, *(root / "companion" / name for name in ("cli.py", "kernel.py"))]

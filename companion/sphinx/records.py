@@ -80,8 +80,7 @@ class Records:
 
     def sources(self, chapter: Chapter) -> list[str]:
         """The modules of a chapter's own package."""
-        modules = (chapter.root / "companion" / "chapters").glob(f"{catalogue.module_name(chapter.slug)}*")
-        return [str(file) for module in modules for file in ([module] if module.is_file() else module.rglob("*.py"))]
+        return [str(file) for file in chapter.package.rglob("*.py")]
 
 
 _builds: WeakKeyDictionary[Any, Records] = WeakKeyDictionary()
