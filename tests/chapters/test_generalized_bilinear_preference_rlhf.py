@@ -585,6 +585,8 @@ def test_an_equilibrium_of_one_best_response_breaks_the_second_order_law(params,
     ("part", "changed", "claim", "reason"),
     [
         ("learning", {"decisiveness": 0.01}, "C3a", "strength: preferences are within 0.01 of one half"),
+        ("learning", {"decisiveness": 0.49}, "C3a", "strength: preferences are 0.49 from one half"),
+        ("learning", {"t": np.array([100, 300])}, "C3b", "rounds: 300 are fewer than 50"),
         ("learning", {"environments": 2}, "C3b", "environments: an average of 2"),
         ("learning", {"d": 3}, "C3b", "d: in three dimensions"),
         ("learning", {"tilted_etas": np.array([1.0, 3.0])}, "C3c", "eta_list: 1 to 3 is too narrow"),

@@ -21,7 +21,9 @@ from companion.claims import Claim, Control, Undecided, Verdicts, judge
 
 BURN_IN = 100  # rounds before which no law is fitted
 HARDLY = 3000.0  # eta from which on the regularizer hardly counts
-DECISIVE = 0.05  # mean distance of preferences from one half, below which there is hardly anything to learn
+DECISIVE = 0.1  # mean distance of preferences from one half, below which there is hardly anything to learn
+CERTAIN = 0.45  # the same, above which nearly every duel is won for certain and tells nothing about how clearly
+PER_UNKNOWN = 50  # rounds of greedy sampling for each unknown of the matrix, before which no law is settled
 FEWEST = 8  # environments whose average is judged
 
 
@@ -180,6 +182,13 @@ def _moderate(results: Results) -> np.ndarray:
     _ensure(
         run.environments >= FEWEST, f"environments: an average of {run.environments} says little, it takes {FEWEST}"
     )
+    _ensure(
+        run.decisiveness <= CERTAIN,
+        f"strength: preferences are {run.decisiveness:.2g} from one half on average, beyond {CERTAIN}: so nearly "
+        "certain that the horizon is far too short",
+    )
+    least = PER_UNKNOWN * run.d * (run.d - 1) // 2
+    _ensure(run.t[-1] >= least, f"rounds: {run.t[-1]} are fewer than {PER_UNKNOWN} for each unknown, {least} in all")
     chosen = run.etas <= MODERATE
     _ensure(bool(chosen.any()), f"eta_list: needs an η of at most {MODERATE:g}")
     return chosen
