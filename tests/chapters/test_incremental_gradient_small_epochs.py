@@ -547,8 +547,13 @@ def test_a_tuner_finds_the_best_step_of_each_method():
         dense = np.geomspace(1e-3 / (32 * 8), 1.9 / 32, 3000)
         assert found.gap == pytest.approx(curve(dense).min(), rel=1e-3)
         assert found.interior
-    elsewhere = tuner.igd(instance, order, instance.common_start(1.0))
-    assert elsewhere.gap != found.gap
+    elsewhere = np.array([0.3, 2.0, 0.1])
+    curves = (
+        (tuner.igd(instance, order, elsewhere), instance.problem.final_gap(elsewhere, 8, dense, order)),
+        (tuner.sgd(instance, elsewhere), instance.problem.with_replacement_gap(elsewhere, 8 * 32, dense)),
+    )
+    for found, gaps in curves:
+        assert found.gap == pytest.approx(gaps.min(), rel=1e-3)
 
 
 def test_reshuffling_equals_a_plain_loop():
