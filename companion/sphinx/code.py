@@ -11,7 +11,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 from sphinx.application import Sphinx
 
-from companion.catalogue import Chapter, module_name
+from companion.catalogue import Chapter
 from companion.sphinx.records import records_of
 
 
@@ -22,8 +22,7 @@ def code_page(chapter: Chapter) -> str:
 
 def claims_file(chapter: Chapter) -> Path:
     """The module that declares a chapter's claims."""
-    home = chapter.root / "companion" / "chapters" / module_name(chapter.slug)
-    return home / "claims.py" if home.is_dir() else home.with_suffix(".py")
+    return chapter.package / "claims.py"
 
 
 def line_anchor(line: int) -> str:
