@@ -14,6 +14,7 @@ import json
 import os
 import pkgutil
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -24,6 +25,7 @@ from companion.claims import Undecided, Verdicts
 from companion.execution import figure_names, read_figure, read_verdicts
 from companion.mutants import chapter_stamp, recorded
 from companion.parameters import DEFAULT_PROFILE, PROFILES, STANDARD, ParameterError
+from companion.sources import imported_modules
 
 SLUGS = [chapter.slug for chapter in chapters()]
 
@@ -91,8 +93,8 @@ def test_the_mathematics_knows_nothing_of_parameters_and_experiments_nothing_of_
             takes = [f.name for f in functions if "params" in [a.arg for a in f.args.args + f.args.kwonlyargs]]
             assert takes == [], f"{module.__name__}: {', '.join(takes)} take params"
         if name not in ("claims", "figures"):
-            imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-            assert not imported & {prefix + "claims", prefix + "figures", "companion.claims.Claim"}, module.__name__
+            imported = {found for found, _ in imported_modules(Path(module.__file__), chapter.root)}
+            assert not imported & {prefix + "claims", prefix + "figures", "companion.claims"}, module.__name__
 
 
 def test_every_experiment_is_remembered_and_returns_a_frozen_dataclass(chapter):
