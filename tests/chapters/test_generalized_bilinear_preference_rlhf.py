@@ -466,6 +466,35 @@ def test_regret_of_two_rounds_by_hand():
     np.testing.assert_allclose(run.policies[:, 1], games.policy(found.y, uniform(env.payoff), kl)[:, 0], atol=1e-3)
 
 
+def test_an_opponent_explores_unless_play_is_symmetric(monkeypatch):
+    played_by = []
+
+    def watched(first, second, chance, uniforms):
+        played_by.append((first, second))
+        return duels.draw_duels(first, second, chance, uniforms)
+
+    monkeypatch.setattr(greedy, "draw_duels", watched)
+    rho = torch.tensor([0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], dtype=FLOAT).expand(2, 7)
+    run = greedy.greedy_sampling(
+        drawn(21, count=2),
+        torch.full((2,), 3.0, dtype=FLOAT),
+        rho,
+        torch.tensor([True, False]),
+        rounds=5,
+        growth=1.0,
+        ridge=0.1,
+        regularizer=REGULARIZERS["kl"],
+        source=torch.Generator().manual_seed(2),
+    )
+    assert len(played_by) == 5
+    for first, second in played_by:
+        torch.testing.assert_close(second[0], first[0])
+        torch.testing.assert_close(second[1], rho[1].expand(2, 7))
+    assert float((played_by[-1][0][0] - rho[0]).abs().max()) > 1e-3
+    np.testing.assert_allclose(run.regret_min[0], run.regret[0])
+    np.testing.assert_allclose(run.regret_min[1], run.gap[1, 0] * np.arange(1, 6))
+
+
 def test_stretches_cost_their_length_times_the_gap_they_were_played_with():
     np.testing.assert_array_equal(greedy.accrued(np.array([1, 3, 10]), np.array([5.0, 2.0, 1.0])), [5, 9, 16])
     assert greedy.growth_per_factor(np.geomspace(1, 1000, 61), 3 * np.log(np.geomspace(1, 1000, 61))) == pytest.approx(
