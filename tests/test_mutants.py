@@ -214,6 +214,7 @@ def test_before_a_chapter_is_recorded_its_extremes_and_its_answers_are_tried_and
     (book / "_toc.yml").write_text("parts: []\n")
     code, said = command(slugs=["little"])
     assert (code, said[0]) == (0, "little, arithmetic.py, doubling: killed by claims: C1")
+    assert recorded(book) == {}
 
 
 def test_the_tests_that_a_recorded_chapter_is_spared_exist(root):
