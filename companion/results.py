@@ -15,6 +15,7 @@ one that cannot be written is not kept; neither is an error.
 
 import functools
 import hashlib
+import inspect
 import os
 import platform
 import shutil
@@ -56,11 +57,19 @@ def experiment(function: Callable[P, R]) -> Callable[P, R]:
     """
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
 
+    signature = inspect.signature(function)
+
+    def arguments(args: tuple, kwargs: dict) -> dict[str, Any]:
+        """By name, so that it does not matter how they were given."""
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
     @functools.wraps(function)
     def remembered(*args: P.args, **kwargs: P.kwargs) -> R:
         name = f"{function.__module__.removeprefix('companion.chapters.')}.{function.__name__}"
         code = None if file is None or _switched_off() else _code_hash(Path(file).resolve())
-        path = None if code is None else _place(name, code, args, kwargs)
+        path = None if code is None else _place(name, code, arguments(args, kwargs))
         kept = _read(path)
         if kept is None:
             started = time.perf_counter()
@@ -141,7 +150,7 @@ def _machinery() -> tuple[str, ...]:
     return tuple(versions)
 
 
-def _place(name: str, code: str, args: tuple, kwargs: dict) -> Path | None:
+def _place(name: str, code: str, arguments: dict[str, Any]) -> Path | None:
     """The file that this call's result belongs in; ``None`` where there is no book to keep it in."""
     import joblib  # part of a second; listing chapters does without
 
@@ -149,7 +158,7 @@ def _place(name: str, code: str, args: tuple, kwargs: dict) -> Path | None:
         root = find_root()
     except FileNotFoundError:
         return None
-    given = [_plain(value) for value in args], {key: _plain(value) for key, value in kwargs.items()}
+    given = {name: _plain(value) for name, value in arguments.items()}
     surroundings = [os.environ.get(variable) for variable in SURROUNDINGS]
     return root / FOLDER / name / f"{joblib.hash((name, given, code, _machinery(), surroundings))}.pkl"
 

@@ -90,10 +90,14 @@ def _module_file(name: str, root: Path) -> Path | None:
 
 
 def stamp(source: Path, root: Path) -> dict[str, str]:
-    """Hashes of a lab's source, of the library behind it and of the lock file."""
-    library = hashlib.sha256()
+    """Hashes of a lab's source, of the library behind it and of the lock file.
+
+    A lab may show the text of what it runs, but not that of the modules that all labs share: these count by their code.
+    """
+    library, core = hashlib.sha256(), root / "companion"
     for path in library_files(source, root):
-        library.update(path.relative_to(root).as_posix().encode() + b"\0" + content(path) + b"\0")
+        shown = meaning(path) if path.parent == core else content(path)
+        library.update(path.relative_to(root).as_posix().encode() + b"\0" + shown + b"\0")
     return {
         "source": source_hash(source),
         "library": library.hexdigest()[:16],

@@ -146,7 +146,7 @@ speedup = experiments.speedup(params)
 plotting.show(figures.speedup(speedup), name="speedup")
 
 # %% [markdown]
-# Never below one, and far above it only for few coordinates or $\sigma$ near one. Both limits, dashed, are in a table:
+# Never below one, and far above it only for few coordinates or $\sigma$ near one. The dashed limit for large $n$ in numbers:
 
 # %%
 limits = experiments.limits(params)

@@ -58,6 +58,13 @@ def test_other_parameters_or_arguments_are_another_result(change):
     assert len(calls) == 2
 
 
+def test_it_does_not_matter_how_arguments_are_given():
+    squares(PARAMS)
+    squares(PARAMS, 3)
+    squares(PARAMS, count=3, factor=1.0)
+    assert calls == [3]
+
+
 def test_arrays_among_the_arguments_count_by_their_content():
     @experiment
     def total(params, array):

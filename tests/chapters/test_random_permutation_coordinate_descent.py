@@ -462,7 +462,10 @@ def test_verdicts_are_sound(params, results):
 @pytest.mark.parametrize(
     ("claims", "broken"),
     [
-        (["C1"], lambda r: {"random_matrices": dataclasses.replace(r.random_matrices, rcd=r.random_matrices.rpcd)}),
+        (
+            ["C1a", "C1b"],
+            lambda r: {"random_matrices": dataclasses.replace(r.random_matrices, rcd=r.random_matrices.rpcd)},
+        ),
         (["C2a", "C3"], lambda r: {"grid": dataclasses.replace(r.grid, rpcd=r.grid.rcd)}),
         (["C3"], lambda r: {"grid": dataclasses.replace(r.grid, rcd=r.grid.rpcd)}),
         (["C2b"], lambda r: {"limits": dataclasses.replace(r.limits, ratio=r.limits.ratio * 0 + 1)}),

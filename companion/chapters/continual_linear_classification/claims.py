@@ -14,7 +14,7 @@ from companion.chapters.continual_linear_classification.theory import outside
 from companion.claims import Claim, Control, Undecided, Verdicts, judge
 
 SETTLED = 0.1  # forgetting constants below this share of their scale are too near the zero crossing for a slope
-AT_REST = 5  # times of relaxation 1/(μηK) after which a run with a constant step is taken to be at rest
+AT_REST = 9  # times of relaxation 1/(μηK) after which a run with a constant step is taken to be at rest
 
 
 def _range(values: np.ndarray) -> list[float]:
@@ -36,16 +36,17 @@ def to_joint(results: Results, variant: str) -> dict[str, Any]:
     found, v = results.direction, VARIANTS.index(variant)
     late = found.angle[v, found.cycles >= 10]
     steps = np.diff(late.mean(-1) if variant.startswith("random") else late, axis=0)
-    return {
+    measured = {
         "q_angle": _range(found.q_angle[v]),
         "q_length": _range(found.q_length[v]),
         "decreasing": bool((steps < 0).all()),
         "angle": _range(found.angle[v, -1]),
         "correct": bool(found.correct[v].all()),
         "loss": found.loss[v, -1].max(),
-        "repeated": found.repeated[0],
-        "expected": found.repeated[1],
     }
+    if variant.startswith("random"):
+        measured |= {"repeated": found.repeated[0], "expected": found.repeated[1]}
+    return measured
 
 
 C1a = Claim(
@@ -590,8 +591,6 @@ def _quantities(params: Parameters, results: Results) -> dict[str, Any]:
     pair, order = results.two_tasks, results.orders
     marks = [c for c in (10, 100, params.n_cycles) if c <= params.n_cycles]
     near = [int(np.abs(found.cycles - c).argmin()) for c in marks]
-    scale = np.log(clash.horizons[-3:])
-    near_slope = loglog_slope(clash.horizons[-3:] / scale, clash.near[:, -3:]) if len(clash.near) else np.zeros(0)
     return {
         "datasets": params.datasets,
         "n_cycles": params.n_cycles,
@@ -604,14 +603,11 @@ def _quantities(params: Parameters, results: Results) -> dict[str, Any]:
         "projections_max": found.projections.max(),
         "multiplier_error": np.abs(found.estimated - found.duals).max(),
         "theory_eta": steps.eta[:2].tolist(),
-        "theory_loss": [steps.loss[0, 0], steps.loss[-1, 0]],
         "theory_cycles_needed": params.n_cycles * 0.1 / steps.eta[0],
         "two_tasks_runs": int(pair.first.size),
         "first_negative_late_positive": int(((pair.first < 0) & (pair.measured > 0)).sum()),
         "orders_error": (np.abs(order.measured - order.predicted) / order.scale).max((1, 2)).tolist(),
         "orders_unequal": (np.ptp(order.measured[1], axis=0) / order.scale[1, 0]).max(),
-        "near_slope": near_slope[np.argsort(clash.near_curvature)].tolist(),
-        "near_curvature": np.sort(clash.near_curvature).tolist(),
         "clashing_drawn": clash.drawn,
         "horizon_ratio": _range((clash.gap / clash.predicted)[:, -1]),
         "digits_margin": digits.margin,

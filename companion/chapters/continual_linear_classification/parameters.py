@@ -72,7 +72,7 @@ class Parameters(parameters.Parameters):
         min_length=2,
         max_length=40,
     )
-    clashing_sets: int = parameter("data sets without a joint classifier", quick=12, paper=200, ge=1, le=1000)
+    clashing_sets: int = parameter("data sets without a joint classifier", quick=12, paper=200, ge=2, le=1000)
     eta_const: list[Step] = parameter(
         "constant step sizes there, falling", quick=[0.02, 0.01, 0.005], min_length=2, max_length=8
     )

@@ -159,11 +159,16 @@ def sequential_gd(
         """The cycles from ``first`` to before ``last``, which nobody wants to see."""
         size = max(1, GRAPH // (3 * M * longest))
         stepper = Stepper(whole, (w,), steps_per_graph=size)
-        for start in range(first, last, CHUNK):
-            end = min(start + CHUNK, last)
-            each = order if callable(order) else lambda cycle: sequence
-            drawn = np.stack([each(cycle) for cycle in range(start, end)])
-            stepper.run(end - start, torch.as_tensor(drawn, device=device))
+        same = None if callable(order) else torch.as_tensor(sequence, device=device)
+        chunk = max(size, min(CHUNK, 2**25 // (B * M)))
+        for start in range(first, last, chunk):
+            end = min(start + chunk, last)
+            if same is None:
+                drawn = np.stack([order(cycle) for cycle in range(start, end)])
+                rows_of = torch.as_tensor(drawn, device=device)
+            else:
+                rows_of = same.expand(end - start, *same.shape)
+            stepper.run(end - start, rows_of)
         return stepper.state[0]
 
     sequence = cyclic(B, M) if order is None else order

@@ -344,8 +344,8 @@ def tradeoff(task: Downstream) -> Figure:
 
 
 @plotting.figure(
-    alt="Left: coefficients of ridge regression without constraint, fair for the learned and for the true "
-    "metric; the fair ones vanish at age and sex. Right: held-out R squared against the effect of "
+    alt="Above: coefficients of ridge regression without constraint, fair for the learned and for the true "
+    "metric; the fair ones vanish at age and sex. Below: held-out R squared against the effect of "
     "exchanging the recorded sex; the fair predictors sit near zero effect at nearly the same R squared."
 )
 def diabetes(patients: Diabetes) -> Figure:

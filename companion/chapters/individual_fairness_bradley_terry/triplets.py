@@ -34,6 +34,10 @@ class Triplets:
     #: 1 where the answer is j, else 0, ``(B, m)``
     y: torch.Tensor
 
+    def part(self, batch: slice) -> "Triplets":
+        """Some batch entries."""
+        return Triplets(self.u[batch], self.v[batch], self.y[batch])
+
     def first(self, m: int) -> "Triplets":
         """The first ``m`` questions of each batch entry."""
         return Triplets(self.u[:, :m], self.v[:, :m], self.y[:, :m])

@@ -32,9 +32,10 @@ FEATURES_OF = ("independent", "correlated")
 STARTS_OF_RATES = ("learned metric", "rescaled start", "raw start")
 ESTIMATORS = ("low-rank factor", "whole matrix")
 
+QUESTIONS = 20_000  # triplets that the identity is tried on: for Laplace features √m/7 is 20 standard errors
 CHUNK = 2**31  # bytes of u and v together that one batch may hold
 MANY_STEPS = 120  # further steps after which a run stands for its sample's optimum
-LARGE_STEP = 15  # factor on the step size at which descent diverges
+WIDE_BATCH, WIDE_STEPS = 4, 600  # metrics of a batch learned with one column too many, and steps to their optimum
 CONVEX_DIMS, CONVEX_BATCH, CONVEX_STEPS = 3, 4, 40  # the convex baseline: first dimensions, metrics in the last, steps
 
 
@@ -131,7 +132,7 @@ def model(params: Parameters) -> Model:
     truth = truth[0]
     errors, dependences, spreads = [], [], []
     for population in POPULATIONS:
-        x = individuals(population, (3, m, params.d), source)
+        x = individuals(population, (3, QUESTIONS, params.d), source)
         u, v = triplet_design(*x)
         difference = squared_distance(truth, x[0], x[2]) - squared_distance(truth, x[0], x[1])
         errors.append((difference - logits(truth, u, v)).abs().max() / difference.std())
@@ -244,8 +245,8 @@ class Convergence:
     to_truth: np.ndarray
     #: to the sample's own optimum, over the same, ``(T + 1, S + 1, B)``
     to_optimum: np.ndarray
-    #: to the sample's optimum with a step size 15 times as large, from the rescaled start, ``(T + 1, B)``
-    too_large: np.ndarray
+    #: distance to its own optimum of a factor with one column too many, over that optimum's norm, ``(T + 1, B'')``
+    one_too_many: np.ndarray
     #: of the sample's optimum to ``U*``, over the same, ``(B,)``
     floor: np.ndarray
     #: relative error of ``M`` when the factor has one column too few, and with all of them, ``(2, B)``
@@ -263,15 +264,15 @@ class Convergence:
 
 @experiment
 def convergence(params: Parameters) -> Convergence:
-    """C3: the four starts side by side, a step that is too large, a rank that is too small."""
+    """C3: the four starts side by side, a rank that is too large and one that is too small."""
     source = random_numbers(params, 3)
     found = []
     for part in chunks(params.seeds, params.m, params.d):
         truth = ground_truth(part.stop - part.start, params.d, params.rank, params.scale, params.cond, source)
         data = gaussian_triplets(truth, params.m, params.label_flip, source)
         found.append(_descents(params, truth, data, source))
-    path, optimum, large, floor, rank_error = (np.concatenate(column, axis=-1) for column in zip(*found, strict=True))
-    return Convergence(STARTS, path, optimum, large, floor, rank_error)
+    path, optimum, wide, floor, rank_error = (np.concatenate(column, axis=-1) for column in zip(*found, strict=True))
+    return Convergence(STARTS, path, optimum, wide, floor, rank_error)
 
 
 def _descents(
@@ -290,19 +291,29 @@ def _descents(
     )
     near = run.last[STARTS.index("spectral_rescaled")][None]
     optimum = learning.factored_gd(near, data, MANY_STEPS, size=size).last[0]
-    large = learning.factored_gd(
-        spectral[None], data, params.path_steps, LARGE_STEP * params.step_c, size=size, keep=True
-    )
+    wide = np.empty((params.path_steps + 1, 0))
+    if params.rank < params.d:
+        wide = _one_column_too_many(params, data.part(slice(0, WIDE_BATCH)))
     errors = [torch.full_like(norm, torch.nan), learning.metric_error(optimum, truth)]
     if params.rank > 1:
         errors[0] = learning.metric_error(learning.learn(data, params.rank - 1, params.path_steps), truth)
     return (
         numpy(learning.procrustes_distance(run.path, truth) / norm),
         numpy(learning.procrustes_distance(run.path, optimum) / norm),
-        numpy(learning.procrustes_distance(large.path[:, 0], optimum) / norm),
+        wide,
         numpy(learning.procrustes_distance(optimum, truth) / norm),
         numpy(torch.stack(errors)),
     )
+
+
+def _one_column_too_many(params: Parameters, data: Triplets) -> np.ndarray:
+    """Distances of descent with rank + 1 columns to where it ends, ``(T + 1, B)``."""
+    start = learning.spectral_init(data, params.rank + 1)
+    size = learning.squared_norm(start)
+    run = learning.factored_gd(start[None], data, params.path_steps, params.step_c, size=size, keep=True)
+    end = learning.factored_gd(run.last, data, WIDE_STEPS, params.step_c, size=size).last[0]
+    distance = learning.procrustes_distance(run.path[:, 0], end) / torch.linalg.matrix_norm(end).clamp_min(1e-300)
+    return numpy(distance)
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------
@@ -386,8 +397,6 @@ class Annotators:
 
     #: chances, ``(F,)``
     flips: np.ndarray
-    #: of the largest angle between the learned and the true range, ``(F, B)``
-    sine: np.ndarray
     #: ``||M|| / ||M*||`` in the Frobenius norm, ``(F, B)``
     size: np.ndarray
     #: relative error of ``M`` after the best rescaling, ``(F, B)``
@@ -413,10 +422,7 @@ def annotators(params: Parameters) -> Annotators:
             overlap, power = (metric * target).sum((-2, -1)), metric.square().sum((-2, -1))
             whole = target.square().sum((-2, -1))
             shape = (1 - overlap**2 / (power * whole).clamp_min(1e-300)).clamp_min(0).sqrt()
-            sine = np.sin(_largest_angle(numpy(factor)[None], numpy(truth))[0])
-            rows.append(
-                [sine, numpy((power / whole).sqrt()), numpy(shape), numpy(learning.metric_error(factor, truth))]
-            )
+            rows.append([numpy((power / whole).sqrt()), numpy(shape), numpy(learning.metric_error(factor, truth))])
         columns.append(np.array(rows))
-    sine, size, shape, error = np.concatenate(columns, axis=-1).swapaxes(0, 1)
-    return Annotators(np.array(params.flips), sine, size, shape, error)
+    size, shape, error = np.concatenate(columns, axis=-1).swapaxes(0, 1)
+    return Annotators(np.array(params.flips), size, shape, error)

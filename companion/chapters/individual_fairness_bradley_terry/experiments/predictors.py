@@ -46,6 +46,8 @@ class Transfer:
     excess: np.ndarray
     #: largest ``|f - f'| - d_{M*}`` per unit of ``||x - x'||`` for the extremal function, ``(K, B)``
     largest: np.ndarray
+    #: the same on the worst pair in ``ker M*``, ``||P U||_op`` with the projection ``P`` on it, ``(K, B)``
+    kernel: np.ndarray
 
 
 @experiment
@@ -58,6 +60,7 @@ def transfer(params: Parameters, rates: Rates) -> Transfer:
     x = torch.randn(2, params.pairs, params.d, generator=source, dtype=truth.dtype, device=truth.device)
     anchors = torch.randn(ANCHORS, params.rank, generator=source, dtype=truth.dtype, device=truth.device)
     frame = torch.linalg.qr(truth).Q
+    kernel = torch.linalg.matrix_norm(factors - frame @ (frame.mT @ factors), 2)
     excess = torch.empty(2, 2, *factors.shape[:2], dtype=truth.dtype)
     largest = torch.empty(factors.shape[:2], dtype=truth.dtype)
     for b in range(len(truth)):  # one metric at a time, for the pairs fill the memory
@@ -82,6 +85,7 @@ def transfer(params: Parameters, rates: Rates) -> Transfer:
         best=numpy(slack.best),
         excess=numpy(excess),
         largest=numpy(largest),
+        kernel=numpy(kernel),
     )
 
 
@@ -106,10 +110,8 @@ class Downstream:
     leak: np.ndarray
     #: numbers of triplets, ``(K,)``
     sizes: np.ndarray
-    #: leak_m, twin_m: leak and twin gap at ``lipschitz`` of the metric learned from each, and of as many random
-    #: metrics, ``(2, K, B)``
+    #: leak at ``lipschitz`` of the metric learned from each, and of as many random metrics, ``(2, K, B)``
     leak_m: np.ndarray
-    twin_m: np.ndarray
     #: distance, length: ``d_{M*}`` and ``||x - x'||`` of some pairs of the first batch entry, ``(P,)``
     distance: np.ndarray
     length: np.ndarray
@@ -189,7 +191,6 @@ def downstream(params: Parameters, rates: Rates) -> Downstream:
         leak=by_grid(leak[:, : -2 * K]),
         sizes=np.array(rates.sizes),
         leak_m=numpy(leak[:, -2 * K :].mT.reshape(2, K, batch)),
-        twin_m=numpy(twin[:, -2 * K :].mT.reshape(2, K, batch)),
         distance=kept[0],
         length=kept[1],
         change=kept[2].T,
@@ -220,8 +221,6 @@ class Diabetes:
     #: relative error of the metric, mapped back to the features: learned with and without whitening in as many steps,
     #: ``(2, B)``
     error: np.ndarray
-    #: of the logits of the questions
-    std: float
 
 
 @experiment
@@ -264,5 +263,4 @@ def diabetes(params: Parameters) -> Diabetes:
         flip=numpy(w[..., SEX].abs() * span),
         r2=numpy(r2),
         error=numpy(learning.metric_error(both, truth)),
-        std=float(((asked.u @ truth) * (asked.v @ truth)).sum(-1).std()),
     )

@@ -40,7 +40,7 @@ class Tuning:
     #: share of fresh questions that the learned metric and the Euclidean one answer as the annotators' own distances
     #: would without noise, ``(2, R)``
     answered: np.ndarray
-    #: bright and dark pictures of one image, ``(2, 8, 8)``
+    #: dark and bright pictures of one image, ``(2, 8, 8)``
     shown: np.ndarray
     #: probabilities of test images of the first replica: dark, bright, ``(H, 2, n)``
     scores: np.ndarray
