@@ -41,7 +41,7 @@ TINY = {
     "datasets": 2,
     "n_cycles": 100,
     "cycles_constants": 100,
-    "clashing_sets": 1,
+    "clashing_sets": 2,
     "tasks_list": [2],
     "budgets": [5],
     "horizons": [20, 40, 80],

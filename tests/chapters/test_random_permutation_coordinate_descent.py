@@ -463,8 +463,12 @@ def test_verdicts_are_sound(params, results):
     ("claims", "broken"),
     [
         (
-            ["C1a", "C1b"],
+            ["C1a"],
             lambda r: {"random_matrices": dataclasses.replace(r.random_matrices, rcd=r.random_matrices.rpcd)},
+        ),
+        (
+            ["C1b"],
+            lambda r: {"random_matrices": dataclasses.replace(r.random_matrices, rcd=r.random_matrices.rcd + 0.1)},
         ),
         (["C2a", "C3"], lambda r: {"grid": dataclasses.replace(r.grid, rpcd=r.grid.rcd)}),
         (["C3"], lambda r: {"grid": dataclasses.replace(r.grid, rcd=r.grid.rpcd)}),

@@ -502,7 +502,7 @@ C5a = Claim(
         "Low rank is exploited: at the largest d the nuclear norm estimates a matrix of rank 2 better than plain "
         "maximum likelihood, the more so the larger d, and the committed policy's gap is smaller."
     ),
-    criterion="error_ratio > 1.3 and growth > 1.3 and gap_ratio > 1.2",
+    criterion="error_ratio > 1.4 and growth > 1.3 and gap_ratio > 1.2",
     reason=(
         "Ratios plain / nuclear of mean errors and of mean gaps, growth from the smallest d; a fit that knew the rank "
         "would have √(d(d−1)/2 / (2d−3)) asymptotically, 2.5 for d = 24, and the norm's bias takes its share."
