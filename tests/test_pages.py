@@ -75,6 +75,12 @@ def plain(sentence):
     return re.sub(r"\{[\w:]+\}`[^`]*`|`[^`]*`|\$[^$]*\$|\[[^\]]*\]\([^)]*\)", " ", sentence)
 
 
+def test_a_bar_within_a_cell_of_a_table_is_escaped(text):
+    """Else it ends the cell, and the role is left raw."""
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [row for row in rows if re.search(r"\{[a-z]+\}`[^`]*(?<!\\)\|[^`]*`", row)] == []
+
+
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
