@@ -647,3 +647,9 @@ def test_environments_join_repeat_and_select():
     assert isinstance(both[:2], Environments)
     assert skew_low_rank(4, 2, 1.0, torch.eye(4, dtype=FLOAT)[None]).shape == (1, 4, 4)
     assert isinstance(played(env, 5), Counts)
+
+
+def test_in_every_fitted_model_one_of_two_actions_wins():
+    cycle = experiments.cycle(chapter.Parameters.resolve(device="cpu"))
+    for probability in (cycle.truth, *cycle.fitted.values()):
+        assert np.abs(probability + probability.T - 1).max() < 1e-12
