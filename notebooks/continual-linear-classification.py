@@ -37,7 +37,7 @@ spreads = None  # least and largest variance between the tasks there: a list of 
 cycles_constants = None  # cycles there and with two tasks: an integer from 100 to 1000000
 # angles between two tasks' shares of the joint classifier, degrees: a list of 2 to 40, each a number from 55 to 165
 angles = None
-clashing_sets = None  # data sets without a joint classifier: an integer from 1 to 1000
+clashing_sets = None  # data sets without a joint classifier: an integer from 2 to 1000
 eta_const = None  # constant step sizes there, falling: a list of 2 to 8, each a number of at most 0.5 above 0
 # horizons J of the horizon-dependent step size, rising: a list of 3 to 12, each an integer from 20 to 100000
 horizons = None

@@ -54,6 +54,7 @@ def load_what_is_used(page: str) -> str:
 
 def name_controls(page: str) -> str:
     """Names of buttons that hold what they show, and a landmark around the sidebar."""
+    page = page.replace('<summary aria-label="Toggle hidden content">', "<summary>")  # it says itself what it does
     page = re.sub(r'(<button class="btn search-button-field[^>]*?) title="Search" aria-label="Search"', r"\1", page)
     page = page.replace('<div id="pst-primary-sidebar" class="', '<div id="pst-primary-sidebar" role="region" '
                         'aria-label="Contents of the book" class="')  # fmt: skip
