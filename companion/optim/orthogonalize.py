@@ -55,7 +55,7 @@ def polar(matrix: torch.Tensor, rtol: float | None = None) -> torch.Tensor:
     return (left * (values > rtol * values[..., :1]).to(matrix.dtype)[..., None, :]) @ right
 
 
-def smoothed_polar(matrix: torch.Tensor, beta: float) -> torch.Tensor:
+def smoothed_polar(matrix: torch.Tensor, beta: float | torch.Tensor) -> torch.Tensor:
     """``G (G^T G + beta^2 I)^(-1/2)``: singular values ``g`` become ``g / sqrt(g^2 + beta^2)``.
 
     Analytic in ``G``, with a derivative at zero (the identity over ``beta``); tends to :func:`polar` as ``beta`` tends
@@ -64,7 +64,7 @@ def smoothed_polar(matrix: torch.Tensor, beta: float) -> torch.Tensor:
     Parameters
     ----------
     matrix : ``G``, shape ``(..., m, n)``
-    beta : positive
+    beta : positive; a tensor that broadcasts against the leading axes, its own for each matrix, is not checked
 
     Returns
     -------
@@ -81,7 +81,9 @@ def smoothed_polar(matrix: torch.Tensor, beta: float) -> torch.Tensor:
     (float64; ``3e-4`` in float32) are lost in rounding, so ``beta`` should not be smaller than that.
     """
     _check_matrix(matrix)
-    if not 0 < beta < float("inf"):
+    if isinstance(beta, torch.Tensor):
+        beta = beta[..., None]
+    elif not 0 < beta < float("inf"):
         raise ValueError(f"beta: got {beta!r}, allowed: a positive number")
     wide = matrix.shape[-2] < matrix.shape[-1]
     gram = matrix @ matrix.mT if wide else matrix.mT @ matrix

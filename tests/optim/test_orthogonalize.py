@@ -117,6 +117,12 @@ def test_scale_of_the_matrix_does_not_matter(scale):
     assert torch.allclose(smoothed_polar(scale * g, scale * 0.1), smoothed_polar(g, 0.1), atol=1e-11)
 
 
+def test_each_matrix_of_a_batch_may_have_its_own_smoothing():
+    g, betas = gaussian(3, 4, 2, seed=7), torch.tensor([0.1, 1.0, 5.0], dtype=torch.float64)
+    apart = torch.stack([smoothed_polar(one, float(beta)) for one, beta in zip(g, betas, strict=True)])
+    assert torch.allclose(smoothed_polar(g, betas), apart, atol=1e-12)
+
+
 def test_bad_arguments_are_refused():
     g = gaussian(3, 2)
     for function in (polar, newton_schulz, lambda x: smoothed_polar(x, 0.1)):
