@@ -29,7 +29,7 @@ from companion import processes, provenance
 from companion.catalogue import Chapter
 from companion.claims import MIME, Verdicts
 from companion.parameters import DEFAULT_PROFILE
-from companion.sources import library_files, source_hash, stamp
+from companion.sources import code_behind, source_hash, stamp
 
 KERNEL = "python3"
 
@@ -302,7 +302,7 @@ def execute(
         reported = _reported(folder, chapter.root)
     duration = time.monotonic() - started
     _strip(notebook)
-    files = [chapter.source, *library_files(chapter.source, chapter.root)]
+    files = code_behind(chapter.source, chapter.root)
     notebook.metadata["companion"] = {
         "stamp": before,  # of the code that ran, whatever was edited meanwhile
         "cells": cells_hash(notebook),

@@ -1,7 +1,6 @@
 """Read the records into one table: every claim of every chapter, with its verdicts at both profiles."""
 
 import csv
-import hashlib
 import io
 import json
 from collections import Counter
@@ -18,7 +17,7 @@ from companion.claims import Stance, Verdict, Verdicts, mark
 from companion.execution import InputError, foreign, read_notebook, read_verdicts, staleness
 from companion.mutants import chapter_code
 from companion.parameters import PROFILES
-from companion.sources import meaning
+from companion.sources import digest
 
 EXECUTED = Path("_build") / "executed"
 SEEDS = Path("book") / "seeds.json"
@@ -209,7 +208,4 @@ def read_seeds(chapter: Chapter) -> Seeds | None:
 
 def code_stamp(chapter: Chapter) -> str:
     """A hash of the code that decides a chapter's claims: its package without figures, and what is below."""
-    stamp = hashlib.sha256()
-    for path in chapter_code(chapter.slug, chapter.root):
-        stamp.update(path.relative_to(chapter.root).as_posix().encode() + b"\0" + meaning(path) + b"\0")
-    return stamp.hexdigest()[:16]
+    return digest(chapter_code(chapter.slug, chapter.root), chapter.root)[:16]

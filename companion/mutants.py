@@ -33,7 +33,7 @@ import typer
 from companion import catalogue, results
 from companion.catalogue import Chapter, UnknownChapterError, module_name
 from companion.execution import ENVIRONMENT, one_line, write_atomically
-from companion.sources import library_files, meaning
+from companion.sources import code_behind, digest
 from companion.sweep import judge_run
 
 LAYERS = ("optim", "models", "data", "analysis")
@@ -62,7 +62,7 @@ def chapter_code(slug: str, root: Path) -> list[Path]:
     """The files behind a chapter's claims, sorted: its package without the figures, and the lower layers it imports."""
     files = Chapter(slug, None, root).package.rglob("*")
     own = {file for file in files if file.suffix not in ("", ".pyc") and file.name != "figures.py"}
-    behind = {file for module in own if module.suffix == ".py" for file in library_files(module, root)}
+    behind = {file for module in own if module.suffix == ".py" for file in code_behind(module, root)}
     return sorted(own | {file for file in behind if file.relative_to(root).parts[1] in LAYERS})
 
 
@@ -75,11 +75,8 @@ def _answers(slug: str, root: Path) -> list[str]:
 def chapter_stamp(slug: str, root: Path) -> str:
     """A hash of all that is checked at length: a chapter's code, its test, its mutants and its exercises' answers."""
     chapter = Chapter(slug, None, root)
-    stamp = hashlib.sha256("".join(_answers(slug, root)).encode())
-    for path in [*chapter_code(slug, root), chapter.tests, chapter.mutants]:
-        if path.is_file():
-            stamp.update(path.relative_to(root).as_posix().encode() + b"\0" + meaning(path) + b"\0")
-    return stamp.hexdigest()
+    files = [path for path in (*chapter_code(slug, root), chapter.tests, chapter.mutants) if path.is_file()]
+    return hashlib.sha256("".join([*_answers(slug, root), digest(files, root)]).encode()).hexdigest()
 
 
 def recorded(root: Path) -> dict[str, dict[str, Any]]:

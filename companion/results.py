@@ -9,12 +9,10 @@ The result is kept under ``_build/results/``, keyed by the function, all paramet
 among them, the number of threads, the versions of the numerical packages, and the code of every module that the
 experiment's own module builds on, without comments, docstrings and layout. Editing a figure, a claim or a sentence
 recomputes nothing; editing an algorithm recomputes what depends on it. ``COMPANION_FRESH=1`` computes anew. A result
-that cannot be read is computed again,
-one that cannot be written is not kept; neither is an error.
+that cannot be read is computed again, one that cannot be written is not kept; neither is an error.
 """
 
 import functools
-import hashlib
 import inspect
 import os
 import platform
@@ -29,7 +27,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from companion import LOADED
 from companion.catalogue import find_root
-from companion.sources import imported_modules, meaning
+from companion.sources import code_behind, digest
 
 FOLDER = Path("_build") / "results"
 NUMERICAL = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy")
@@ -104,24 +102,6 @@ def clear(root: Path | None = None) -> None:
     shutil.rmtree((root or find_root()) / FOLDER, ignore_errors=True)
 
 
-def code_behind(path: Path, root: Path) -> list[Path]:
-    """The modules that decide what a module computes: itself and all it imports of ``companion``, sorted.
-
-    A package through which a name is merely reached does not count, so that the package of a chapter, which imports
-    its claims, is not behind the chapter's experiments.
-    """
-    found: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        module = waiting.pop()
-        if module not in found:
-            found.add(module)
-            named = imported_modules(module, root)
-            waiting += [file for name, file in named if name not in NEUTRAL]
-    data = {file for module in found for file in module.parent.glob("*.npz")}
-    return sorted(found | data)
-
-
 def _switched_off() -> bool:
     return os.environ.get("COMPANION_FRESH", "") not in ("", "0")
 
@@ -130,13 +110,10 @@ def _switched_off() -> bool:
 def _code_hash(path: Path) -> str | None:
     """A hash of the code behind a module; ``None`` if some was edited after this process had read it."""
     root = Path(__file__).resolve().parents[1]
-    files = code_behind(path, root) if path.is_relative_to(root) else [path]
+    files = code_behind(path, root, NEUTRAL) if path.is_relative_to(root) else [path]
     if max(file.stat().st_mtime for file in files) > LOADED:
         return None
-    code = hashlib.sha256()
-    for file in files:
-        code.update(file.name.encode() + b"\0" + meaning(file) + b"\0")
-    return code.hexdigest()
+    return digest(files, root)
 
 
 @functools.cache

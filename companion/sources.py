@@ -6,79 +6,96 @@ Nothing here imports what it looks at, and nothing heavier than the standard lib
 import ast
 import codecs
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
 
 BINARY = (".npz",)
 
 
-def library_files(source: Path, root: Path) -> list[Path]:
-    """The modules of ``companion`` that a source imports, directly or through others, sorted.
+def code_behind(path: Path, root: Path, neutral: Collection[str] = ()) -> list[Path]:
+    """What decides what a lab or a module computes: itself and all it imports of ``companion``, sorted.
 
-    The closure is read from the text of the files; nothing is imported. Data files in the same folder as a module
-    count with it.
+    The closure is read from the text of the files; nothing is imported. A package through which a name is merely
+    reached does not count, so that the package of a chapter, which imports its claims, is not behind the chapter's
+    experiments. Data files in the same folder as a module count with it.
+
+    Parameters
+    ----------
+    path : the file to start from
+    root : folder that holds ``companion``
+    neutral : names of modules that do not count, and through which nothing is sought
+    """
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [file for name, file in imported_modules(module, root) if name not in neutral]
+    data = {file for module in found for file in module.parent.glob("*.npz")}
+    return sorted(found | data)
+
+
+def library_files(source: Path, root: Path) -> list[Path]:
+    """The files of ``companion`` that must be there for a source to be imported or run, sorted.
+
+    To :func:`code_behind` this adds the packages on the way, and what these import.
     """
     found: set[Path] = set()
     waiting = [source]
     while waiting:
-        path = waiting.pop()
-        for name in _imports(path, root):
-            for module in _module_files(name, root):
-                if module not in found:
-                    found.add(module)
-                    waiting.append(module)
-    data = {file for module in found for file in module.parent.glob("*.npz")}
-    return sorted(found | data)
+        for file in code_behind(waiting.pop(), root):
+            if file not in found and file != source:
+                found.add(file)
+                inside = file.relative_to(root / "companion").parents
+                packages = (root.joinpath("companion", folder, "__init__.py") for folder in inside)
+                waiting += [package for package in packages if package.is_file() and package not in found]
+    return sorted(found)
+
+
+def imported_modules(path: Path, root: Path) -> list[tuple[str, Path]]:
+    """Name and file of each module of ``companion`` that a module names in an import, sorted.
+
+    ``from companion.a.b import c`` is ``companion.a.b.c`` where that is a module; where ``companion.a.b`` is a package
+    that has ``c`` from elsewhere, the module that it has it from; else ``companion.a.b``.
+    """
+    found = set()
+    for node in _import_statements(path.read_text("utf-8-sig"), str(path)):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, _module_file(alias.name, root)) for alias in node.names}
+        else:
+            found |= {_origin(_module_named(node, path, root), alias.name, root) for alias in node.names}
+    return sorted((name, file) for name, file in found if file)
+
+
+def _origin(module: str, name: str, root: Path) -> tuple[str, Path | None]:
+    """The module that ``from module import name`` takes the name from."""
+    inner = f"{module}.{name}"
+    if file := _module_file(inner, root):
+        return inner, file
+    file = _module_file(module, root)
+    if file and file.name == "__init__.py":
+        for node in _import_statements(file.read_text("utf-8-sig"), str(file)):
+            if isinstance(node, ast.ImportFrom):
+                source = _module_named(node, file, root)
+                for alias in node.names:
+                    if name == (alias.asname or alias.name) and (source, alias.name) != (module, name):
+                        return _origin(source, alias.name, root)
+    return module, file
+
+
+def _module_named(node: ast.ImportFrom, path: Path, root: Path) -> str:
+    """The absolute name of the module in a ``from … import``."""
+    package = path.relative_to(root).parent.parts if path.is_relative_to(root) else ()
+    parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+    return ".".join(part for part in (parent, node.module) if part)
 
 
 @lru_cache(maxsize=1024)
 def _import_statements(text: str, name: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
     """The imports of a module; read once for as long as its text is the same, since most modules are behind many."""
     return tuple(node for node in ast.walk(ast.parse(text, name)) if isinstance(node, ast.Import | ast.ImportFrom))
-
-
-def _imports(path: Path, root: Path) -> Iterable[str]:
-    package = path.relative_to(root).parent.parts if path.suffix == ".py" and path.is_relative_to(root) else ()
-    for node in _import_statements(path.read_text("utf-8-sig"), str(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        else:
-            parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (parent, node.module) if part)
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def _module_files(name: str, root: Path) -> Iterable[Path]:
-    parts = name.split(".")
-    if parts[0] != "companion":
-        return
-    for end in range(1, len(parts) + 1):
-        stem = root.joinpath(*parts[:end])
-        for candidate in (stem / "__init__.py", stem.with_suffix(".py")):
-            if candidate.is_file():
-                yield candidate
-
-
-def imported_modules(path: Path, root: Path) -> list[tuple[str, Path]]:
-    """Name and file of each module of ``companion`` that a module names in an import.
-
-    Unlike for :func:`library_files`, the packages on the way to a name do not count: ``from companion.a.b import c`` is
-    ``companion.a.b.c`` where that is a module, else ``companion.a.b``.
-    """
-    package = path.relative_to(root).parent.parts if path.is_relative_to(root) else ()
-    named = set()
-    for node in _import_statements(path.read_text("utf-8-sig"), str(path)):
-        if isinstance(node, ast.Import):
-            named |= {alias.name for alias in node.names}
-        else:
-            parent = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (parent, node.module) if part)
-            for alias in node.names:
-                inner = f"{module}.{alias.name}"
-                named.add(inner if _module_file(inner, root) else module)
-    return [(name, file) for name in sorted(named) if (file := _module_file(name, root))]
 
 
 def _module_file(name: str, root: Path) -> Path | None:
@@ -94,15 +111,22 @@ def stamp(source: Path, root: Path) -> dict[str, str]:
 
     A lab may show the text of what it runs, but not that of the modules that all labs share: these count by their code.
     """
-    library, core = hashlib.sha256(), root / "companion"
-    for path in library_files(source, root):
-        shown = meaning(path) if path.parent == core else content(path)
-        library.update(path.relative_to(root).as_posix().encode() + b"\0" + shown + b"\0")
+    core = root / "companion"
+    behind = [path for path in code_behind(source, root) if path != source]
     return {
         "source": source_hash(source),
-        "library": library.hexdigest()[:16],
+        "library": digest(behind, root, lambda path: meaning(path) if path.parent == core else content(path))[:16],
         "lock": _sha256(content(root / "requirements.lock")),
     }
+
+
+def digest(files: Iterable[Path], root: Path, read: Callable[[Path], bytes] | None = None) -> str:
+    """A hash of files by their names within ``root`` and what ``read`` (:func:`meaning`) makes of them."""
+    found = hashlib.sha256()
+    for path in files:
+        name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+        found.update(name.as_posix().encode() + b"\0" + (read or meaning)(path) + b"\0")
+    return found.hexdigest()
 
 
 def source_hash(source: Path) -> str:

@@ -13,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from companion import execution, processes, provenance
+from companion import execution, processes, provenance, sources
 from companion.catalogue import Chapter
 
 
@@ -96,7 +96,7 @@ def test_a_notebook_with_verdicts_of_another_version_is_made_anew(executed_book)
 
 def test_the_library_behind_a_lab_is_found_through_imports_of_imports(root):
     lab = root / "notebooks" / "sam-diagonal-networks.py"
-    names = {path.relative_to(root / "companion").as_posix() for path in execution.library_files(lab, root)}
+    names = {path.relative_to(root / "companion").as_posix() for path in sources.library_files(lab, root)}
     assert {"plotting.py", "claims.py", "parameters.py", "chapters/sam_diagonal_networks/__init__.py"} <= names
     assert "cli.py" not in names
     assert not any("dual_pruning" in name for name in names)
@@ -113,7 +113,7 @@ def test_relative_imports_and_data_files_belong_to_the_library(tmp_path):
     (tmp_path / "companion" / "unused.py").write_text("")
     lab = tmp_path / "lab.py"
     lab.write_text("from companion import data\n")
-    found = [path.relative_to(tmp_path / "companion").as_posix() for path in execution.library_files(lab, tmp_path)]
+    found = [path.relative_to(tmp_path / "companion").as_posix() for path in sources.library_files(lab, tmp_path)]
     assert found == ["__init__.py", "data/__init__.py", "data/bundled.npz", "data/loader.py", "units.py"]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from companion import results
 from companion.parameters import Parameters
-from companion.results import code_behind, experiment
-from companion.sources import meaning
+from companion.results import NEUTRAL, experiment
+from companion.sources import code_behind, meaning
 
 PARAMS = Parameters.resolve(device="cpu")
 calls = []
@@ -191,7 +191,7 @@ def library(tmp_path):
 
 
 def test_claims_figures_and_packages_on_the_way_are_not_behind_an_experiment(library):
-    behind = code_behind(library / "companion/chapters/demo/experiments.py", library)
+    behind = code_behind(library / "companion/chapters/demo/experiments.py", library, NEUTRAL)
     assert [path.relative_to(library).as_posix() for path in behind] == [
         "companion/chapters/demo/experiments.py",
         "companion/chapters/demo/parameters.py",
@@ -201,10 +201,27 @@ def test_claims_figures_and_packages_on_the_way_are_not_behind_an_experiment(lib
     ]
 
 
-def test_a_package_whose_own_names_are_used_counts(library):
-    (library / "companion/chapters/demo/experiments.py").write_text("from companion.models import anything")
-    names = {path.name for path in code_behind(library / "companion/chapters/demo/experiments.py", library)}
-    assert names == {"experiments.py", "__init__.py", "unrelated.py"}
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("from companion.models import anything", {"unrelated.py"}),
+        ("from companion.models import anything as some", {"unrelated.py"}),
+        ("from companion.models import own", {"__init__.py", "unrelated.py"}),
+        ("from companion.models import *", {"__init__.py", "unrelated.py"}),
+        ("import companion.models", {"__init__.py", "unrelated.py"}),
+        ("from ...models import lower", {"lower.py"}),
+        ("from companion.models.linear import fit", {"linear.py", "lower.py"}),
+        ("from companion.models import missing", {"__init__.py", "unrelated.py"}),
+        ("from companion import parameters", set()),
+        ("from elsewhere import anything", set()),
+    ],
+)
+def test_a_name_of_a_package_counts_with_the_module_that_the_package_has_it_from(library, statement, expected):
+    """So that a further name in a package leaves the results of all that import others from it."""
+    (library / "companion/models/__init__.py").write_text("from .unrelated import anything\nown = 1")
+    (library / "companion/chapters/demo/experiments.py").write_text(statement)
+    names = {path.name for path in code_behind(library / "companion/chapters/demo/experiments.py", library, NEUTRAL)}
+    assert names == {"experiments.py"} | expected
 
 
 def run_once(book, edit=None):

@@ -1,16 +1,13 @@
 """A map of the chapters: which parts of the library they share, drawn when the book is built."""
 
-import ast
 import html
 import re
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from docutils import nodes
 
 from companion.catalogue import Chapter
-from companion.sources import imported_modules
+from companion.sources import code_behind
 from companion.sphinx.records import Reader, note_files
 
 LAYERS = {"optim": "Optimizers", "models": "Models", "analysis": "Analysis"}
@@ -40,38 +37,12 @@ def shared_modules(chapters: list[Chapter]) -> list[Shared]:
 
 def library(chapter: Chapter) -> list[tuple[str, str]]:
     """The library's modules behind a chapter as (layer, name): what its package imports and its page shows as code."""
-    waiting = sorted(chapter.package.rglob("*.py"))
+    starts = sorted(chapter.package.rglob("*.py"))
     page = chapter.page.read_text("utf-8") if chapter.page.is_file() else ""
-    waiting += [file for name in SHOWN.findall(page) if (file := chapter.root / name).is_file()]
-    seen: set[Path] = set()
-    while waiting:
-        file = waiting.pop()
-        if file not in seen:
-            seen.add(file)
-            waiting += _imported(file, chapter.root)
+    starts += [file for name in SHOWN.findall(page) if (file := chapter.root / name).is_file()]
+    seen = {behind for start in starts for behind in code_behind(start, chapter.root)}
     inside = [file.relative_to(chapter.root / "companion").with_suffix("").parts for file in seen]
     return sorted({parts[:2] for parts in inside if parts[0] in LAYERS})
-
-
-@cache
-def _imported(path: Path, root: Path) -> list[Path]:
-    """The library's modules that a module imports; a name of a package is the module that the package takes it from."""
-    named = [(name, file) for name, file in imported_modules(path, root) if name.split(".")[1:2][0] in LAYERS]
-    found = [file for _, file in named if file.name != "__init__.py"]
-    for package in {file for _, file in named if file.name == "__init__.py"}:
-        wanted = _names(path, package, root)
-        exported = ast.parse(package.read_text("utf-8"))
-        for node in ast.walk(exported):
-            if isinstance(node, ast.ImportFrom) and node.module and wanted & {alias.name for alias in node.names}:
-                file = root.joinpath(*node.module.split(".")).with_suffix(".py")
-                found += [file] if file.is_file() else []
-    return found
-
-
-def _names(path: Path, package: Path, root: Path) -> set[str]:
-    module = ".".join(package.parent.relative_to(root).parts)
-    imports = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom))
-    return {alias.name for node in imports if node.module == module for alias in node.names}
 
 
 class ChapterMap(Reader):
