@@ -160,7 +160,8 @@ plotting.show(figures.noise(scored, coresets, retrained), name="noise")
 plotting.show(figures.damage(retrained), name="damage")
 
 # %% [markdown]
-# Half the data serve as well as any; at a tenth the hardest samples alone fail again, and the two methods that sample do not.
+# At half the data most choices lie close together; at a tenth the hardest samples alone fail again, and the two methods that sample do
+# not.
 #
 # ## Other learners
 #

@@ -185,6 +185,22 @@ def test_spread_of_a_line_is_its_speed_times_a_constant():
         assert points.std(ddof=1) == pytest.approx(0.02 * np.sqrt(window * (window + 1) / 12))
 
 
+@pytest.mark.parametrize("start", [0.0, 0.3, 1.0])
+def test_averages_turn_under_dual_before_they_turn_under_uncertainty_and_never_from_a_common_start(start):
+    t = np.linspace(start, 60, 20_001)
+    p = theory.probability(np.array([4.0, 1.0]), t[:, None])
+    uncertain = p - p[0]
+    score = np.cumsum((1 - (p[1:] + p[:-1]) / 2) * np.diff(p, axis=0), axis=0)  # of (1 - P) dP
+    np.testing.assert_allclose(score, uncertain[1:] * (1 - (p[1:] + p[0]) / 2), atol=1e-9)
+    hard_unc, hard_dual = uncertain[1:, 1] >= uncertain[1:, 0], score[:, 1] > score[:, 0]
+    assert (hard_dual | ~hard_unc).all()
+    if start == 0:
+        assert not hard_dual.any()
+    else:
+        assert hard_dual.argmax() < hard_unc.argmax() or hard_unc[0]
+        assert hard_unc[-1]
+
+
 @pytest.mark.parametrize("window", [2, 4, 9])
 def test_spread_stays_under_the_half_moon_and_touches_it(window):
     rng = np.random.default_rng(window)
@@ -219,6 +235,11 @@ def test_moments_and_monotonicity_of_the_beta_law():
     alpha, beta = pruning.beta_parameters(0.3, 0.99, 2.0)
     assert beta < 1
     assert (np.diff(beta_law(alpha, beta).pdf(np.linspace(0.01, 0.99, 500))) > 0).all()
+
+
+def test_of_two_samples_of_one_probability_the_larger_score_is_drawn_more_often_in_proportion():
+    score, mean = np.linspace(0.1, 0.4, 30), np.full(30, 0.6)
+    np.testing.assert_allclose(pruning.beta_weights(score, mean, 0.7, 2.0), score / score.sum())
 
 
 # --- pools ---------------------------------------------------------------------------------------------------------
@@ -403,6 +424,27 @@ def test_the_smallest_exponent_within_a_standard_error_of_the_best_is_chosen():
     assert selection.choose_exponent((1.0, 2.0), np.array([[[0.7]], [[0.8]]])) == 2.0
 
 
+def test_the_standard_error_of_a_candidate_falls_with_the_number_of_runs():
+    behind = np.array([0.0, 0.02, 0.02, 0.0])  # 0.01 with a standard deviation of 0.0115, a standard error of 0.006
+    accuracy = np.stack([0.8 - behind, np.full(4, 0.8)])[:, None]
+    assert selection.choose_exponent((1.0, 2.0), accuracy) == 2.0
+
+
+def test_the_exponent_is_tried_at_heavy_pruning_from_seven_tenths_on(tiny, monkeypatch):
+    asked = []
+
+    def tried(params, name, scores, ratios):
+        asked.append(ratios)
+        return np.zeros((len(experiments.C_CANDIDATES), len(ratios), 2))
+
+    monkeypatch.setattr(experiments, "_try_exponents", tried)
+    _, results = tiny
+    for ratios in ([0.9, 0.5, 0.7], [0.3, 0.5]):
+        params = Parameters.resolve(device="cpu", **TINY | {"ratios": ratios})
+        experiments.tune.__wrapped__(params, results.scored)
+    assert asked == [(0.7, 0.9), (0.5,)]
+
+
 def test_the_choice_and_the_coresets_never_see_the_test_set(tiny, monkeypatch):
     params, results = tiny
     pool = experiments._pool(params, "digits")
@@ -466,6 +508,43 @@ def test_further_draws_are_new_and_start_from_other_weights(quick):
                 same = set(picks) == set(first[k % preset.replicas])
                 assert same == (cell[2] == "DUAL")
             assert len(results.retrained.sets[name][cell]) == preset.draws * preset.replicas
+
+
+def test_further_draws_follow_the_law_and_the_cut_of_the_first(tiny, monkeypatch):
+    params, results = tiny
+    (entry,) = results.scored.sets.values()
+    scores, preset = entry.scores["clean"], params.preset("digits")
+    laws = []
+
+    def drawn(score, mean_prob, **law):
+        laws.append({key: value for key, value in law.items() if key != "rng"})
+        return pruning.top_n(score, law["n"])
+
+    first = results.coresets.sets["digits"].chosen["clean", 0.9, "CCS"]
+    again = experiments._draw_again(params, preset, scores, 2.5, ("clean", 0.9, "CCS"), first)
+    for picks, aum in zip(again, scores.aum, strict=True):
+        assert not set(picks) & set(np.argsort(aum, kind="stable")[:150])  # the cut at 0.9 is 0.3 of 500
+    monkeypatch.setattr(pruning, "beta_sampling", drawn)
+    experiments._draw_again(params, preset, scores, 2.5, ("clean", 0.9, "DUAL+Beta"), first)
+    assert laws == [dict(n=50, ratio=0.9, c_d=2.5)] * 2
+
+
+def test_a_replicas_further_trainings_start_from_other_weights(tiny, monkeypatch):
+    params, results = tiny
+    seen = []
+
+    def watched(start, pool, rows, labels, streams, **_):
+        seen.append((rows, np.asarray(streams)))
+        return np.zeros(len(rows))
+
+    monkeypatch.setattr(learners, "fit_coresets", watched)
+    wanted = [("clean", 0.5, "DUAL")]
+    coresets = results.coresets.sets["digits"]
+    assert wanted[0] in coresets.again
+    experiments._fit_cells(params, "digits", coresets, wanted, lambda cell: 2)
+    ((rows, streams),) = seen
+    np.testing.assert_array_equal(rows[:2], rows[2:])
+    np.testing.assert_array_equal(streams, [0, 1, 1, 0])
 
 
 @pytest.mark.parametrize("model", ["mlp", "resnet18"])
@@ -577,6 +656,35 @@ def test_without_difficulty_the_early_score_has_no_lead(quick):
     params, results = quick
     spread = broken(params, results, dual=lambda entry, s: entry.early[s].dynamics.dyn_unc(params.window))
     assert not verify(params, spread)["C2a"].holds
+
+
+def test_one_replica_without_a_lead_is_enough_to_fail(quick):
+    params, results = quick
+
+    def first_without(entry, scenario):
+        spread = entry.early[scenario].dynamics.dyn_unc(params.window)
+        return np.concatenate([spread[:1], entry.scores[scenario].dual[1:]])
+
+    assert not verify(params, broken(params, results, dual=first_without))["C2a"].holds
+
+
+def test_random_coresets_do_not_pass_for_beta_sampling(quick):
+    params, results = quick
+    sets, trained = {}, {}
+    for name, entry in results.coresets.sets.items():
+        chosen, reached = dict(entry.chosen), dict(results.retrained.sets[name])
+        for scenario, ratio, method in entry.chosen:
+            if method == "DUAL+Beta":
+                chosen[scenario, ratio, method] = chosen[scenario, ratio, "random"]
+                if (scenario, ratio, method) in reached:
+                    reached[scenario, ratio, method] = reached[scenario, ratio, "random"]
+        sets[name], trained[name] = experiments.CoresetsOfSet(chosen, entry.again), reached
+    replaced = dataclasses.replace(
+        results, coresets=experiments.Coresets(sets), retrained=experiments.Retrained(trained)
+    )
+    verdicts = verify(params, replaced)
+    for claim in ("C5b", "C5c", "C6a", "C6b", "C7"):
+        assert not verdicts[claim].holds, claim
 
 
 def test_replicas_that_are_one_and_the_same_are_no_repetitions(quick):
