@@ -58,9 +58,9 @@ def _excess_curves(ax, result: Family, column: int) -> None:
 
 @plotting.figure(
     alt="Left: stable rank minus one of the limit over the scale of the start, both logarithmic. Depth two stays level "
-    "while the larger depths fall by orders of magnitude, all on dashed curves. Right: error on entries never seen, for "
-    "each matrix from scratch and after pre-training; at depth two pre-training raises it by orders of magnitude, at "
-    "the larger depths the two clouds lie at one height."
+    "while the larger depths fall by orders of magnitude, all on dashed curves. Right: error on entries never seen, "
+    "for each matrix from scratch and after pre-training; at depth two pre-training raises it by orders of magnitude, "
+    "at the larger depths the two clouds lie at one height."
 )
 def glance(family: Family, resumed: Resumed) -> Figure:
     """The chapter in one figure: rank by depth, and what pre-training does to it."""
@@ -92,7 +92,7 @@ def _pairs(ax, result: Resumed, values: np.ndarray) -> None:
 
 
 @plotting.figure(
-    alt="One diagonal entry over time, trained together with the others and alone. At depth two the two curves are one; "
+    alt="One diagonal entry over time, trained together with the others and alone. At depth two both curves are one; "
     "at the next depth the entry arrives at another time when the others are trained, too."
 )
 def watched(result: Intervention) -> Figure:
@@ -104,16 +104,20 @@ def watched(result: Intervention) -> Figure:
         ax.plot(time, result.path[row, 0], color=_depth(depth), linewidth=4, alpha=0.5, label="all observed")
         ax.plot(time, result.path[row, 1], color="black", linewidth=1.2, label="this entry only")
         apart = np.median(result.gap[row, 0])
-        ax.set(xlabel="time $t$", title=f"Depth {WORDS[depth]}:\n" + ("one curve" if apart < 1e-8 else "two curves"))
+        ax.set(
+            xlabel="time $t$",
+            xlim=(0, LR * STEPS / 2),
+            title=f"Depth {WORDS[depth]}:\n" + ("one curve" if apart < 1e-8 else "two curves"),
+        )
         ax.legend(loc="lower right")
     axes[0].set_ylabel("entry $f_{11}$")
     return fig
 
 
 @plotting.figure(
-    alt="Scatter of the two entries off the diagonal after training, one panel for each depth, with the dashed curve ab "
-    "= 1. At depth two the points fill the space between the branches at both scales; at larger depths they lie near "
-    "the curve, and for the smaller scale on it."
+    alt="Scatter of the two entries off the diagonal after training, one panel for each depth, with the dashed curve "
+    "ab = 1. At depth two the points lie along the line a = b between the branches, at both scales; at larger depths "
+    "they lie near the curve, and for the smaller scale on it."
 )
 def menon(result: Menon) -> Figure:
     """Where the 2×2 runs end, by depth and scale."""
@@ -156,8 +160,8 @@ def family(result: Family) -> Figure:
 
 
 @plotting.figure(
-    alt="Two colour maps of the limit's stable rank over the scale of the start and the ratio m. At depth two bands are "
-    "level: only m matters. At the next depth a dark region of rank one takes over wherever the scale is small."
+    alt="Two colour maps of the limit's stable rank over the scale of the start and the ratio m. At depth two the "
+    "bands are level: only m matters. At the next depth a dark region of rank one fills all small scales."
 )
 def chart(result: Map) -> Figure:
     """The stable rank of the limit, from the equation alone."""
@@ -172,6 +176,7 @@ def chart(result: Map) -> Figure:
     axes[0].set_ylabel("ratio $m$ of diagonal to other entries")
     bar = fig.colorbar(mesh, ax=axes)
     bar.set_label("stable rank of the limit")
+    headline(fig, "A smaller start leads to rank one, but not at depth two")
     return fig
 
 
@@ -198,7 +203,7 @@ def spectrum(result: Spectrum) -> Figure:
 def depths(result: Depths) -> Figure:
     """Coupling and effective rank at the end, by depth."""
     fig, axes = plotting.subplots(1, 2, size=(7.6, 4.0))
-    d = int(round(result.rank[0, 1].max()))
+    d = round(float(result.rank[0, 1].max()))
     spread = 0.3 * (np.arange(result.rank.shape[-1]) / max(1, result.rank.shape[-1] - 1) - 0.5)
     for k, (start, colour) in enumerate(zip(DEPTH_STARTS, (PALETTE["black"], PALETTE["grey"]), strict=True)):
         for row, depth in enumerate(result.depths):
@@ -248,8 +253,8 @@ def clean(result: Clean) -> Figure:
 
 @plotting.figure(
     alt="Random rank-one matrices, from scratch and after pre-training, by depth. Left: effective rank, which "
-    "pre-training raises at depth two for every matrix and hardly at larger depths. Right: error on entries never seen, "
-    "raised by orders of magnitude at depth two; a few deep networks may stay at a large error."
+    "pre-training raises at depth two for every matrix and hardly at larger depths. Right: error on entries never "
+    "seen, raised by orders of magnitude at depth two; a few deep networks may stay at a large error."
 )
 def resumed(result: Resumed) -> Figure:
     """Effective rank and error of every matrix, cold and warm."""
@@ -274,15 +279,15 @@ def critical(result: Resumed) -> Figure:
         ax.fill_between(result.fitted, low, high, color=_depth(depth), alpha=0.15, linewidth=0)
         ax.plot(result.fitted, middle, "o-", color=_depth(depth), label=f"depth {depth}")
     ax.set(yscale="log", xlabel="share of the pre-training loss fitted before the rest came",
-           ylabel="error on entries never seen", title="At depth two, fitting the first entries does the damage")  # fmt: skip
+           ylabel="error on entries never seen", title="At depth two, fitting the first entries hurts")  # fmt: skip
     legend_below(fig, ncols=4)
     return fig
 
 
 @plotting.figure(
     alt="Left: loss over time after one entry was added, falling exponentially for the warm and the cold start. Right: "
-    "logarithm of the determinant over time, flat for the warm start on the dashed integral; for the cold start it rises "
-    "from far below and stays far lower."
+    "logarithm of the determinant over time, flat for the warm start on the dashed integral; for the cold start it "
+    "rises from far below and stays far lower."
 )
 def determinant(result: Determinant) -> Figure:
     """Loss and log-determinant after an entry was added, warm and cold."""
