@@ -222,6 +222,15 @@ class Verdicts:
             rows.append((v.claim, mark(v), format_measured(v.measured), v.criterion, control))
         return tabulate(rows[1:], headers=rows[0], tablefmt="plain", disable_numparse=True)
 
+    def tally(self) -> str:
+        """How the claims came out, in one line."""
+        decided = [verdict for verdict in self.verdicts if verdict.decided]
+        held = sum(bool(verdict.holds) for verdict in decided)
+        refuted = sum(verdict.control["holds"] is False for verdict in decided)
+        line = f"{held} of {len(decided)} claims hold for their stance, {refuted} of {len(decided)} controls refuted"
+        undecided = len(self.verdicts) - len(decided)
+        return line + (f", {undecided} undecided" if undecided else "")
+
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {MIME: self.as_dict(), "text/html": self._html(), "text/plain": str(self)}
 

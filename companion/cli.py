@@ -28,6 +28,8 @@ from companion.parameters import DEFAULT_PROFILE, PROFILES, ParameterError
 from companion.seeds import record as record_seeds
 from companion.sweep import Failure, sweep
 
+KEPT_DAYS = 30  # a result that nobody used for so long is removed by `companion execute`
+
 app = typer.Typer(
     help="Executable companions to papers on the theory of training.",
     epilog="Exit codes: 0 all as claimed, 1 some claim or control is not, 2 bad input, 3 a notebook or an experiment "
@@ -138,17 +140,6 @@ def _table(rows: list[tuple], indent: str = "") -> str:
     return "\n".join(indent + line.rstrip() for line in table.splitlines())
 
 
-def _tally(verdicts: Verdicts) -> str:
-    """How a run's claims came out, in one line."""
-    decided = [v for v in verdicts if v.decided]
-    held = sum(v.holds for v in decided)
-    refuted = sum(v.control["holds"] is False for v in decided)
-    return (
-        f"{held} of {len(decided)} claims hold for their stance, {refuted} of {len(decided)} controls refuted, "
-        f"{len(verdicts.verdicts) - len(decided)} undecided"
-    )
-
-
 @app.command("list")
 @_plainly
 def list_chapters() -> None:
@@ -215,11 +206,11 @@ def run(
         verdicts = execution.execute(chapter, target, parameters, progress=True, force=force)
     except NotWrittenError as error:
         if error.verdicts is not None:
-            typer.echo(f"{error.verdicts}\n\n{_tally(error.verdicts)}")
+            typer.echo(f"{error.verdicts}\n\n{error.verdicts.tally()}")
         raise
     if verdicts is None:
         raise NotebookError(f"{chapter.source.name}: it shows no verdicts")
-    typer.echo(f"{verdicts}\n\n{_tally(verdicts)}\n{target}")
+    typer.echo(f"{verdicts}\n\n{verdicts.tally()}\n{target}")
     raise typer.Exit(0 if verdicts.sound else 1)
 
 
@@ -293,7 +284,7 @@ def check(
 def _pass_rates(name: str, found: list[Verdicts]) -> str:
     """The verdicts of one seed as a table and in words; of several seeds the pass rates and which failed."""
     if len(found) == 1:
-        return f"{name}\n{found[0]}\n\n{found[0].summary()}\n\n{_tally(found[0])}"
+        return f"{name}\n{found[0]}\n\n{found[0].summary()}\n\n{found[0].tally()}"
     rows = [("claim", "stance", "holds", "control refuted", "failing seeds")]
     for verdict in found[0]:
         column = [(verdicts.seed, verdicts[verdict.claim]) for verdicts in found]
@@ -348,6 +339,9 @@ def execute(
     force: Force = False,
 ) -> None:
     """Execute labs at `quick`: refresh the committed notebooks, or fill another folder."""
+    from companion import results
+
+    results.forget_unused(KEPT_DAYS)
     jobs = values.jobs(jobs)
     chosen = [catalogue.find(slug) for slug in dict.fromkeys(slugs)] if slugs else catalogue.chapters()
     missing = [chapter.source.name for chapter in chosen if not chapter.source.is_file()]

@@ -123,7 +123,7 @@ def totals(rows: list[Row]) -> dict[str, int]:
         "claims": len(rows),
         **{stance: stances.get(stance, 0) for stance in get_args(Stance)},
         "controls_refuted": sum(verdict.control["holds"] is False for verdict in decided),
-        "failing": sum(not verdict.sound for verdict in decided),
+        "failing": sum(v.decided and not v.sound for row in rows for v in (row.quick, row.paper) if v is not None),
         "at_paper_profile": sum(row.paper is not None for row in rows),
     }
 

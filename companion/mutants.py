@@ -17,7 +17,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import tomllib
@@ -30,7 +29,7 @@ from typing import Annotated, Any
 
 import typer
 
-from companion import catalogue, results
+from companion import catalogue, processes, results
 from companion.catalogue import Chapter, UnknownChapterError, module_name
 from companion.execution import ENVIRONMENT, one_line, write_atomically
 from companion.sources import code_behind, digest
@@ -314,8 +313,11 @@ def hunt(slugs: list[str], root: Path, jobs: int) -> tuple[dict[str, dict[str, A
     What to record of the finished chapters whose mutants were all noticed, and whether all mutants were.
     """
     found: dict[str, Counter] = {slug: Counter() for slug in slugs}
-    with tempfile.TemporaryDirectory(prefix="companion-mutants-") as scratch, ThreadPoolExecutor(jobs) as pool:
-        bench = Bench(root, Path(scratch), jobs, slugs)
+    if not slugs:
+        typer.echo("0 mutants: no chapter changed since its own were recorded")
+        return {}, True
+    with processes.scratch() as scratch, ThreadPoolExecutor(jobs) as pool:
+        bench = Bench(root, scratch, jobs, slugs)
         stamps = {slug: chapter_stamp(slug, bench.source) for slug in slugs}
         finished = {slug: _finished(slug, bench.source) for slug in slugs}
         plans = {}

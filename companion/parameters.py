@@ -149,7 +149,7 @@ class Parameters(pydantic.BaseModel):
 
     def _repr_html_(self) -> str:
         """Names and settled values side by side, three pairs a row, where a notebook shows them."""
-        pairs = [f"<th>{name}</th><td>{html.escape(textwrap.shorten(repr(value), 40))}</td>" for name, value in self]
+        pairs = [f"<th>{name}</th><td>{html.escape(textwrap.shorten(_short(value), 40))}</td>" for name, value in self]
         rows = ("".join(pairs[k : k + 3]) for k in range(0, len(pairs), 3))
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f'<div class="settled-parameters"><table><tbody>{body}</tbody></table></div>'
@@ -168,6 +168,16 @@ class Parameters(pydantic.BaseModel):
         if first["type"] == "value_error":
             return f"{name}: got {shown}, {first['ctx']['error']}"
         return f"{name}: got {shown}, allowed: {allowed(cls.model_json_schema()['properties'][name])}"
+
+
+def _short(value: Any) -> str:
+    """A value as the table of settled values shows it: six digits of a number, as many as anybody sets."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        shown = ", ".join(map(_short, value))
+        return f"[{shown}]" if isinstance(value, list) else f"({shown})"
+    return repr(value)
 
 
 _ARTICLES = {"integer": "an integer", "number": "a number", "string": "a text", "boolean": "true or false"}

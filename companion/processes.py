@@ -121,3 +121,15 @@ def _lock(descriptor: int) -> bool:
     except (ImportError, OSError):
         return False
     return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other process is in here under this path; without effect on a system without such locks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as held:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(held.fileno(), fcntl.LOCK_EX)
+        yield

@@ -97,6 +97,20 @@ def kept(root: Path | None = None) -> dict[str, tuple[int, int]]:
     return found
 
 
+def forget_unused(days: float, root: Path | None = None) -> int:
+    """Remove the results that nobody has computed or read for some days, most of them of code that has changed since.
+
+    Returns
+    -------
+    How many were removed
+    """
+    before = time.time() - days * 86_400
+    unused = [path for path in (root or find_root()).joinpath(FOLDER).glob("*/*") if path.stat().st_mtime < before]
+    for path in unused:
+        path.unlink(missing_ok=True)
+    return len(unused)
+
+
 def clear(root: Path | None = None) -> None:
     """Forget all results."""
     shutil.rmtree((root or find_root()) / FOLDER, ignore_errors=True)
@@ -153,6 +167,7 @@ def _read(path: Path | None) -> dict[str, Any] | None:
 
     try:
         kept = joblib.load(path)
+        os.utime(path)  # used now, see forget_unused
         return kept if kept.keys() >= {"seconds", "result"} else None
     except Exception:  # whatever is wrong with the file, the remedy is to compute
         return None

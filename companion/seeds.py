@@ -12,11 +12,14 @@ left out.
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from companion.catalogue import Chapter, chapters
 from companion.claims import Verdicts
 from companion.execution import InputError, ensure_writable, write_atomically
 from companion.ledger import SEEDS
+from companion.processes import locked
 
 
 def record(chapter: Chapter, seeds: str, found: Sequence[Verdicts], stamp: str) -> None:
@@ -30,6 +33,11 @@ def record(chapter: Chapter, seeds: str, found: Sequence[Verdicts], stamp: str) 
         If the file holds something else than what this writes.
     """
     path = chapter.root / SEEDS
+    with locked(chapter.root / "_build" / "seeds.lock"):  # two runs may end at once
+        _enter(path, chapter, {"stamp": stamp, "seeds": seeds} | _counts(found))
+
+
+def _enter(path: Path, chapter: Chapter, entry: dict[str, Any]) -> None:
     try:
         entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError:
@@ -37,7 +45,7 @@ def record(chapter: Chapter, seeds: str, found: Sequence[Verdicts], stamp: str) 
     if not isinstance(entries, dict):
         raise InputError(f"{SEEDS}: cannot be read, allowed: what `companion check --record` writes")
     ensure_writable(path.parent)
-    entries[chapter.slug] = {"stamp": stamp, "seeds": seeds} | _counts(found)
+    entries[chapter.slug] = entry
     order = {known.slug: k for k, known in enumerate(chapters(chapter.root))}
     ordered = sorted(entries, key=lambda slug: (order.get(slug, len(order)), slug))
     lines = (f"{json.dumps(slug)}: {json.dumps(entries[slug], ensure_ascii=False)}" for slug in ordered)

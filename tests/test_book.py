@@ -129,7 +129,7 @@ def test_a_sound_book_builds_and_all_its_parts_are_linked(buildable):
     assert "@misc{author2026word" in markup.unescape(re.sub(r"<[^>]+>", "", page))
     assert "companion run demo-chapter" in re.sub(r"<[^>]+>", "", page)
     for text in (page, lab):
-        for fact in ("quick, seed 0", "cpu", "Python 3", "notebooks/demo-chapter.py", "1 of 1 hold for their stance"):
+        for fact in ("quick, seed 0", "cpu", "Python 3", "notebooks/demo-chapter.py", "1 of 1 claims hold"):
             assert fact in text
     with zipfile.ZipFile(site / "book" / "code" / "demo-chapter.zip") as archive:
         assert "demo-chapter/demo-chapter.ipynb" in archive.namelist()

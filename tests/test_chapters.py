@@ -314,7 +314,10 @@ def test_executing_again_gives_the_same_bytes(chapter, tmp_path, monkeypatch):
 
 
 def test_records_hold_the_paper_profile(root):
-    for record in sorted((root / "records").glob("*.ipynb")):
+    records = sorted((root / "records").glob("*.ipynb"))
+    if not records:
+        pytest.skip("nothing is recorded")
+    for record in records:
         chapter = find(record.stem, root)
         notebook = nbformat.read(record, as_version=4)
         profile = notebook.metadata["companion"]["provenance"]["parameters"]["profile"]

@@ -145,6 +145,22 @@ def test_timings_tell_what_the_computation_took_even_when_it_was_read(monkeypatc
     assert results.timings()[name] > before > 0
 
 
+def test_what_nobody_used_for_long_is_forgotten(empty_store):
+    squares(PARAMS, 1)
+    squares(PARAMS, 2)
+    old, young = stored(empty_store)
+    part = old.with_suffix(".part")
+    part.write_bytes(b"")
+    for path in (old, part):
+        os.utime(path, (0, 0))
+    assert results.forget_unused(30, empty_store) == 2
+    assert stored(empty_store) == [young]
+    os.utime(young, (0, 0))
+    for count in (1, 2):
+        squares(PARAMS, count)  # one is read, one computed again: both are used now
+    assert results.forget_unused(30, empty_store) == 0
+
+
 def test_what_is_kept_is_counted_and_cleared(empty_store):
     squares(PARAMS)
     squares(PARAMS, 5)

@@ -10,7 +10,6 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from companion.catalogue import Chapter
-from companion.claims import Verdicts
 from companion.ledger import Record
 from companion.paper import Paper
 from companion.parameters import PROFILES
@@ -163,7 +162,7 @@ def facts(chapter: Chapter, record: Record) -> nodes.Node:
         "Device": origin.get("device", verdicts.device),
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
         "Source": _source(chapter, record),
-        "Claims": tally(verdicts),
+        "Claims": verdicts.tally(),
     }
     if origin.get("duration_seconds"):
         entries["Duration"] = duration(origin["duration_seconds"])
@@ -191,16 +190,6 @@ def _revision(root: Path) -> str:
 def duration(seconds: float) -> str:
     """A duration in words."""
     return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.1f} minutes"
-
-
-def tally(verdicts: Verdicts) -> str:
-    """How a run's claims came out, in a line."""
-    decided = [verdict for verdict in verdicts if verdict.decided]
-    undecided = len(verdicts.verdicts) - len(decided)
-    held = sum(bool(verdict.holds) for verdict in decided)
-    refuted = sum(verdict.control["holds"] is False for verdict in decided)
-    line = f"{held} of {len(decided)} hold for their stance, {refuted} of {len(decided)} controls refuted"
-    return line + (f", {undecided} undecided" if undecided else "")
 
 
 # --- elements -------------------------------------------------------------------------------------------------------
