@@ -506,6 +506,7 @@ def _quantities(results: Results) -> dict[str, object]:
     return {
         "depths": watched.depths,
         "starts": watched.gap.shape[-1],
+        "dimension": depths.d,
         "gap_medians": np.median(watched.gap, axis=-1)[:, 0],
         "unmatched_at_start": watched.at_start[1:, STARTS.index("unmatched")].max(),
         "family_n": family.n,

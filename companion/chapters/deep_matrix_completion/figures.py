@@ -203,14 +203,13 @@ def spectrum(result: Spectrum) -> Figure:
 def depths(result: Depths) -> Figure:
     """Coupling and effective rank at the end, by depth."""
     fig, axes = plotting.subplots(1, 2, size=(7.6, 4.0))
-    d = round(float(result.rank[0, 1].max()))
     spread = 0.3 * (np.arange(result.rank.shape[-1]) / max(1, result.rank.shape[-1] - 1) - 0.5)
     for k, (start, colour) in enumerate(zip(DEPTH_STARTS, (PALETTE["black"], PALETTE["grey"]), strict=True)):
         for row, depth in enumerate(result.depths):
             shade = _depth(depth) if start == "Gaussian" else colour
             for ax, values in ((axes[0], result.coupling), (axes[1], result.rank)):
                 ax.plot(depth + spread, values[row, k], "o" if k == 0 else "_", color=shade, markersize=3.5)
-    axes[0].plot(result.depths, [aligned_coupling(int(depth), d) for depth in result.depths], **THEORY)
+    axes[0].plot(result.depths, [aligned_coupling(int(depth), result.d) for depth in result.depths], **THEORY)
     for ax in axes:
         ax.plot([], [], "o", color=PALETTE["black"], markersize=3.5, label="Gaussian starts (coloured by depth)")
         ax.plot([], [], "_", color=PALETTE["grey"], label="diagonal starts")

@@ -84,6 +84,8 @@ class Depths:
 
     #: depths from two on, ``(D,)``
     depths: np.ndarray
+    #: dimension
+    d: int
     #: ends from random starts: "Gaussian" and "diagonal", effective rank of the product, ``(D, 2, N)``
     rank: np.ndarray
     #: mean normalized cross kernel at the end, ``(D, 2, N)``
@@ -118,7 +120,7 @@ def depths(params: Parameters) -> Depths:
         couplings.append(cross_coupling(flow.W).cpu().numpy().reshape(2, count))
         arrived.append(flow.converged.cpu().numpy().reshape(2, count))
     return Depths(
-        depths=np.array(chosen), rank=np.stack(ranks), coupling=np.stack(couplings), converged=np.stack(arrived)
+        depths=np.array(chosen), d=d, rank=np.stack(ranks), coupling=np.stack(couplings), converged=np.stack(arrived)
     )
 
 
