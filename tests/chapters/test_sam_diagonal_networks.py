@@ -66,7 +66,7 @@ REFUSED = [
         "steps_digits: got 100000, allowed: at most",
     ),
 ]
-SMALL = TINY | {"random_problems": 3, "datasets": 2, "steps": 20_000, "steps_depth_one": 6000, "steps_depth_two": 2000}
+SMALL = TINY | {"random_problems": 3, "datasets": 2, "steps": 10_000, "steps_depth_one": 6000, "steps_depth_two": 2000}
 SMALL |= {"steps_digits": 3000}
 
 
@@ -360,6 +360,77 @@ def test_every_method_at_depth_one_is_what_its_name_says():
     assert np.allclose(found.ratio[-1, 0], [(z @ w).min() / np.linalg.norm(w) / best for w in ends], rtol=1e-6)
     apart = [np.linalg.norm(w - ends[0]) / np.linalg.norm(ends[0] - start) for w in ends]
     assert np.allclose(found.apart[-1, 0], apart, rtol=1e-6)
+
+
+def test_every_method_on_several_examples_is_what_its_name_says():
+    """The runs behind the limits, their margins, and how far they are from GD, by formulas on one dataset at a time."""
+    from companion.analysis.max_margin import max_margin, normalized_margin
+
+    params = chapter.Parameters.resolve(device="cpu", **SHORT)
+    found, rho, d = experiments.limits(params), 0.1, 6
+    sets = data.within_and_out_of_reach(parameters.random_stream(params, "several examples"), 1, long_run.SIGNED)
+    half_dead = rho * np.where(np.arange(d) % 2, long_run.LOW, long_run.HIGH)
+    apart, equal = (rho * np.ones(d), rho / 2 * np.ones(d)), (rho * np.ones(d),) * 2
+    starts = {"GD": apart, "l2-SAM": apart, "linf-SAM": (half_dead,) * 2}
+    starts |= {"GD from equal layers": equal, "l2-SAM from equal layers": equal}
+    for row, z in enumerate(sets):
+        ends = []
+        for method in long_run.MANY:
+            u, v = starts[method]
+            for step in range(1, 101):
+                g = -(z.T @ (1 / (1 + np.exp(z @ (u * v)))))
+                gradient = np.concatenate([g * v, g * u])
+                name = method.split(" ")[0]
+                eps = {"l2-SAM": gradient / np.linalg.norm(gradient), "linf-SAM": np.sign(gradient)}.get(name)
+                a, b = (u, v) if eps is None else (u + rho * eps[:d], v + rho * eps[d:])
+                slopes = 1 / (1 + np.exp(z @ (a * b)))
+                g, size = -(z.T @ slopes) / slopes.sum(), 0.05 / np.sqrt(1 + step / 100)
+                u, v = u - size * g * b, v - size * g * a
+            ends.append(u * v)
+        best = max_margin(z, 1).margin
+        ratio = [(z @ beta).min() / np.abs(beta).sum() / best for beta in ends]
+        assert np.allclose(found.history[-1, row], ratio, rtol=1e-6)
+        shares = [beta / np.abs(beta).sum() for beta in ends]
+        assert found.apart[-1, row] == pytest.approx(np.abs(shares[1] - shares[0]).sum(), rel=1e-6)
+        assert found.ratio_l2[row] == pytest.approx(normalized_margin(max_margin(z, 2).w, z, 1) / best)
+        alive = data.l1_margin(z[:, ::2])
+        assert np.isnan(alive) or found.ratio_alive[row] == pytest.approx(ratio[2] * best / alive, rel=1e-6)
+
+
+def test_every_method_in_the_plane_is_the_optimizers():
+    found = experiments.plane(chapter.Parameters.resolve(device="cpu", **SHORT))
+    rng = parameters.random_stream(chapter.Parameters.resolve(device="cpu"), "plane")
+    z = torch.from_numpy(rng.normal([1.0, 2.0], 0.3, size=(30, 2)))
+    for k, method in enumerate(many_examples.PAIR):
+        for column, scale in enumerate(found.scales):
+            net = DiagonalNet(2, torch.full((2,), 0.1 * scale, dtype=torch.float64))
+            beta = steps_of_the_optimizer(net, z, *METHODS[method], 8e-3, int(found.steps[0]))
+            assert found.share[0, 0, k, column] == pytest.approx(beta[1] / beta.sum(), rel=1e-9), (method, scale)
+
+
+def test_runs_have_collapsed_from_scales_below_the_critical_one_and_from_no_other(results):
+    runs_ = results.amplification
+    assert np.array_equal(runs_.collapsed[-1], runs_.scales < runs_.alpha_c)
+
+
+def test_the_collapse_boundary_moves_in_proportion_to_the_step_size(results):
+    boundary = results.boundary
+    assert np.allclose(boundary.lr[0] / boundary.lr, [1, 2, 4])
+    shift = boundary.found - 1
+    assert np.allclose(shift, shift[0] * boundary.lr / boundary.lr[0], atol=1.01 * boundary.resolution)
+    assert abs(shift[0]) > 4 * boundary.resolution
+
+
+def test_networks_are_compared_by_sams_strength_over_gds_at_the_radius_on_digits(params, monkeypatch):
+    strength = np.array([[[[2.0, 4.0], [1.0, np.nan]]]])
+    networks_ = many_examples.Networks(np.array([0.5]), strength, strength, strength)
+    assert networks_.ratio(0.5).tolist() == [0.5]
+    asked = []
+    monkeypatch.setattr(many_examples, "train", lambda *given: asked.append(given) or (strength.repeat(2, 0),) * 3)
+    few = params.model_copy(update={"rho_digits": 0.123, "run_cnn": True})
+    for run in (experiments.relu_mlp, experiments.cnn):
+        run(few)
+    assert [(given[0], given[3]) for given in asked] == [("ReLU", 0.123), ("convolutional", 0.123)]
 
 
 def test_runs_on_many_examples_differ_and_start_where_they_should(results):

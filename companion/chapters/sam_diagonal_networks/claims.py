@@ -588,9 +588,9 @@ C6a = Claim(
     says="At a given step the dominant coordinate moves from minor to major as the initialization grows.",
     criterion="monotone and lowest < d and highest == d and elsewhere",
     reason=(
-        "Dominant index over the shown scales above the critical one at steps 500, 2000, 8000 and 20000: non- "
-        "decreasing, from below d to d. Elsewhere: non-decreasing over a grid of scales at all recorded steps "
-        "of the sweep over dimensions and radii."
+        "Dominant index over the shown scales above the critical one at steps 500, 2000, 8000 and 20000, as far as "
+        "the run goes: non-decreasing, from below d to d. Elsewhere: non-decreasing over a grid of scales at all "
+        "recorded steps of the sweep over dimensions and radii."
     ),
     measure=by_scale,
     on="l2-SAM",

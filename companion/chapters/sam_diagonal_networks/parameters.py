@@ -49,7 +49,7 @@ class Parameters(parameters.Parameters):
     )
     grid: int = parameter("initialization scales of the phase diagram", quick=60, paper=200, ge=2, le=1000)
     lr: float = parameter("step size η of the amplification runs; ημ_d at most 0.05", quick=4e-3, gt=0, le=0.05)
-    steps: int = parameter("steps of the amplification runs", quick=20_000, ge=100, le=1_000_000)
+    steps: int = parameter("steps of the amplification runs", quick=10_000, paper=20_000, ge=100, le=1_000_000)
     record_every: int = parameter("steps between records of the amplification runs", quick=25, ge=1, le=1000)
     random_problems: int = parameter("random problems for the vertex rule", quick=12, paper=100, ge=1, le=1000)
     dimensions: list[Annotated[int, pydantic.Field(ge=2, le=64)]] = parameter(
@@ -64,9 +64,7 @@ class Parameters(parameters.Parameters):
     )
     datasets: int = parameter("random separable data sets at depth 1 and at depth 2", quick=6, paper=50, ge=1, le=500)
     rho_depth_one: float = parameter("radius ρ at depth 1", quick=0.5, ge=0, le=2)
-    steps_depth_one: int = parameter(
-        "loss-normalized steps at depth 1", quick=12_000, paper=40_000, ge=100, le=1_000_000
-    )
+    steps_depth_one: int = parameter("loss-normalized steps at depth 1", quick=6000, paper=40_000, ge=100, le=1_000_000)
     steps_depth_two: int = parameter(
         "loss-normalized steps at depth 2 on several examples", quick=8000, paper=20_000, ge=100, le=30_000
     )

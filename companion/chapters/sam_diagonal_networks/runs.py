@@ -46,7 +46,7 @@ def amplify(
             w -= lr * ahead
             moved = flat_lr * slope_ahead[..., 0]
             s += moved
-            A += moved / n.clamp_min(TINY)
+            A.addcdiv_(moved, n.clamp_min(TINY))
             if step % record_every == 0:
                 kept.append((w.prod(-2), s.clone(), A.clone(), n))
     recorded = np.arange(1, len(kept) + 1) * record_every

@@ -31,7 +31,7 @@ class Radii:
 
 def joint_norm(gradient: torch.Tensor) -> torch.Tensor:
     """Euclidean norm over all layers together: ``(..., L, d)`` to ``(..., 1, 1)``."""
-    return (gradient * gradient).sum((-2, -1), keepdim=True).sqrt_()
+    return torch.linalg.vector_norm(gradient, dim=(-2, -1), keepdim=True)
 
 
 def perturbation(
@@ -41,7 +41,7 @@ def perturbation(
 ) -> torch.Tensor:
     """SAM's ascent step from a gradient ``(..., R, L, d)``; zero where that is zero."""
     along = radii.l2 / norm.clamp_min(TINY) + radii.none
-    return gradient * along + radii.linf * gradient.sign()
+    return torch.addcmul(gradient * along, radii.linf, gradient.sign())
 
 
 def sam_gradient(

@@ -129,7 +129,7 @@ def gates(params: Parameters) -> Gates:
     share, size = map(np.stack, zip(*(_rescaled_limits(mu, alpha, rho, depth, time) for depth in DEPTHS), strict=True))
     limit = np.where((share.max(-1) > 0.99) & (size > 1e-2 * rho**3), share.argmax(-1), -1)
     predicted = np.stack([[theory.linf_limit(alpha, mu, r, depth) for r in (rho, 0.0)] for depth in DEPTHS])
-    enough = time <= 0.01 / mu[-1] * MOST_STEPS
+    enough = time <= 0.02 / mu[-1] * MOST_STEPS
     maps = _winner_maps(rho)
     return Gates(mu, rho, error.swapaxes(1, 2), share, size, limit, predicted, enough, _plane(params), *maps)
 
@@ -160,18 +160,18 @@ def _errors(mu: np.ndarray, alpha: np.ndarray, rho: float, depth: int, wider: in
 
     The run is in physical time; the closed form's clock sums ``eta |l'|`` at the perturbed weights.
     """
-    eta = 1e-3 / max(1.0, mu[-1] / 3) * wider
+    eta = 2e-3 / max(1.0, mu[-1] / 3) * wider
     z = torch.from_numpy(mu[None])
     radii = Radii.of(["linf"], [rho])
     w = torch.from_numpy(alpha)[:, None].repeat(1, depth, 1)
     s = torch.zeros(len(alpha), dtype=torch.float64)
     betas, clocks = [], []
     with torch.inference_mode():
-        for step in range(1, 2500 // wider + 1):
+        for step in range(1, 1250 // wider + 1):
             ahead, slope = sam_gradient(w, z, radii)
             w -= eta * ahead
             s += eta * slope[:, 0]
-            if step % 25 == 0:
+            if step % 10 == 0:
                 betas.append(w.prod(-2).numpy())
                 clocks.append(s.numpy().copy())
     beta, clock = np.stack(betas), np.stack(clocks)
@@ -181,7 +181,7 @@ def _errors(mu: np.ndarray, alpha: np.ndarray, rho: float, depth: int, wider: in
 
 
 def _rescaled_limits(
-    mu: np.ndarray, alpha: np.ndarray, rho: float, depth: int, time: float, rate: float = 0.01
+    mu: np.ndarray, alpha: np.ndarray, rho: float, depth: int, time: float, rate: float = 0.02
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shares and size of the predictor after runs whose clock ignores the loss (and, past depth 2, the growth)."""
     methods = ["linf"] * len(alpha) + ["gd"] * len(alpha)
