@@ -6,7 +6,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from companion import plotting
 from companion.chapters.perturbed_deep_matrix_factorization.experiments.matrices import Gaussian
@@ -86,6 +86,9 @@ def glance(paths: Paths, passages: Passages) -> Figure:
     axes[1].xaxis.set_major_formatter("{x:g}")
     axes[1].xaxis.set_minor_formatter(NullFormatter())
     axes[1].tick_params(axis="x", rotation=45)
+    axes[1].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[1].yaxis.set_major_formatter("{x:g}")
+    axes[1].yaxis.set_minor_formatter(NullFormatter())
     axes[1].legend(loc="upper right")
     fig.legend(handles=_handles(), loc="outside lower center", ncols=2)
     return fig
@@ -97,8 +100,8 @@ def glance(paths: Paths, passages: Passages) -> Figure:
 )
 def counts(result: Counts) -> Figure:
     """Measured first passages over both bounds."""
-    steps = np.unique(result.step)
-    fig, axes = plotting.subplots(1, len(steps), size=(7.6, 3.9), sharey=True)
+    steps = np.unique(result.step)[[0, -1]]
+    fig, axes = plotting.subplots(1, 2, size=(7.6, 3.9), sharey=True)
     for ax, step in zip(axes, steps, strict=True):
         own = (result.step == step) & (result.lower > 0.5)
         ax.plot(result.k[own], result.k[own] / result.lower[own], "^", color=SIGNAL, markersize=4,
@@ -201,7 +204,8 @@ def steps(result: Limit) -> Figure:
         for line, goal, colour, name in zip(
             lines, goals, (SIGNAL, NOISE), ("without noise", "with noise"), strict=True
         ):
-            ax.plot(result.iterations, line, ".-", color=colour, linewidth=1.2, label=name)
+            ax.plot(result.iterations, line, ".-", color=colour, linewidth=1.2, label=name,
+                    zorder=3 if name == "without noise" else 2)  # fmt: skip
             ax.axhline(goal, **THEORY)
         ax.set(xlabel="iteration $k$", title=title)
     axes[0].set_ylabel("largest eigenvalue $d_1^N$")
@@ -312,15 +316,18 @@ def length(result: Passages) -> Figure:
     for row, depth in enumerate(result.depths):
         colour = DEPTHS[(depth - 2) % len(DEPTHS)]
         ends = result.T1[0, row, :, :-1].mean(-1)
-        ax.plot(result.sizes, ends, "o-", color=colour, label=f"N = {depth}, exact low rank")
-        ax.plot(result.sizes, result.tail_end[row].mean(-1), "s:", color=colour, label=f"N = {depth}, with a tail")
-        ax.plot(result.sizes, result.end[row], **THEORY, label="promised end" if row == 0 else None)
+        ax.plot(result.sizes, ends, "o-", color=colour, label=f"N = {depth}")
+        ax.plot(result.sizes, result.tail_end[row].mean(-1), "s:", color=colour)
+        ax.plot(result.sizes, result.end[row], **THEORY)
+    ax.plot([], [], "o-", color=PALETTE["black"], label="exact low rank")
+    ax.plot([], [], "s:", color=PALETTE["black"], label="with a tail")
+    ax.plot([], [], **THEORY, label="promised end")
     ax.set(xscale="log", yscale="log", xlabel="norm of the noise $e$", ylabel="end of the phase $T_1$, iterations",
            title="Exact low rank: the end goes like 1/e. With a tail: like 1/(λ + e)")  # fmt: skip
     ax.xaxis.set_major_locator(FixedLocator(list(result.sizes)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
-    legend_below(fig, ncols=2)
+    legend_below(fig, ncols=3)
     return fig
 
 

@@ -101,6 +101,8 @@ def passages(params: Parameters, spectra: Spectra) -> Passages:
     tailed, _ = perturbed_spectrum(
         np.append(target, TAIL * target[-1]), goe(params.n, params.draws, params.rng(1), params.device), params.sizes
     )
+    reachable = max(r + 1, int(np.isfinite(level).any((0, 1)).sum()))  # those below have no level to reach
+    some, levels_of_some = values[..., :reachable], level[..., :reachable]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in (
         "begin", "end", "clean", "flow_ratio", "tail_end", "spectral_clean"
     )}  # fmt: skip
@@ -116,7 +118,9 @@ def passages(params: Parameters, spectra: Spectra) -> Passages:
         for name, method in METHODS.items():
             given = {"depth": depth, "alpha": alpha, "eta": eta if name == "GD" else speed, "device": params.device}
             most = 4.0 * SPECTRAL_STEPS if name == "SpecGD" else longest(values, level, r, depth, alpha, eta)
-            found[name].append(first_passage(method, values, level, **given, most=most))
+            found[name].append(
+                first_passage(method, values[..., :reachable], level[..., :reachable], **given, most=most)
+            )
             clean = first_passage(method, target, (1 - params.eps) * target, **given, most=max(most, 10**4))
             kept["clean" if name == "GD" else "spectral_clean"].append(clean)
         positive = values[..., :r] > alpha**depth / (1 - params.eps)
