@@ -1,0 +1,7 @@
+"""Inductive matrix completion: one sentence on what the chapter shows."""
+
+from companion.chapters.inductive_matrix_completion.claims import CLAIMS, verify
+from companion.chapters.inductive_matrix_completion.experiments import Results, run
+from companion.chapters.inductive_matrix_completion.parameters import PAPER, Parameters
+
+__all__ = ["CLAIMS", "PAPER", "Parameters", "Results", "run", "verify"]

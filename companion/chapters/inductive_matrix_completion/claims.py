@@ -1,0 +1,420 @@
+"""The claims of the abstract, each below its measure, with the controls that must fail them."""
+
+import numpy as np
+
+from companion.chapters.inductive_matrix_completion.experiments import Results
+from companion.chapters.inductive_matrix_completion.experiments.films import Films
+from companion.chapters.inductive_matrix_completion.parameters import PAPER, Parameters
+from companion.chapters.inductive_matrix_completion.theory import degrees_of_freedom
+from companion.claims import Claim, Control, Measured, Undecided, Verdicts, judge
+
+LABEL = "inductive-matrix-completion"
+
+
+def _halves(results: Results, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes, and thresholds ``(A, N)``, of a method."""
+    r = results.thresholds
+    n, half = (r.n, r.half()) if method == "IMC" else (r.n_mc, r.half_mc()[None])
+    if not np.isfinite(r.half()).all():
+        raise Undecided("m_over_ar: needs multiples at which half of the runs succeed, within iters steps")
+    if not np.isfinite(r.half_mc()).all():
+        raise Undecided("m_over_nr: needs multiples at which half of the runs succeed, within iters steps")
+    return n, half
+
+
+def growth(results: Results, method: str) -> Measured:
+    """How the threshold changes from the smallest to the largest size."""
+    _, half = _halves(results, method)
+    for name, sizes in (("n_list", results.thresholds.n), ("n_mc", results.thresholds.n_mc)):
+        if sizes[-1] < 2 * sizes[0]:
+            raise Undecided(f"{name}: needs sizes a factor of two apart")
+    ratio = half[:, -1] / half[:, 0]
+    return {"mean": np.exp(np.log(ratio).mean()), "largest": ratio.max()}
+
+
+C1a = Claim(
+    id="C1a",
+    says="Projected gradient descent from the spectral start recovers the matrix from a number of entries that does "
+    "not grow with the matrix's size n.",
+    criterion="0.75 <= mean <= 1.3 and largest <= 1.6",
+    reason="thresholds at the largest size over those at the smallest, geometric mean over the numbers of features and "
+    "largest one; a threshold from six runs for each number of entries has a standard error of some seven percent",
+    measure=growth,
+    on="IMC",
+    control=Control("the same code without features, X = Y = I", on="MC"),
+    figure="glance",
+    theorem=f"prop-{LABEL}-isometry",
+)
+
+
+def multiple(results: Results, method: str) -> Measured:
+    """Thresholds in units of ``a r``, over all sizes; without features by the most features."""
+    r = results.thresholds
+    _, half = _halves(results, method)
+    a = r.a[:, None] if method == "IMC" else r.a[-1:, None]
+    return {"least": (half / (a * r.r)).min(), "most": (half / (a * r.r)).max()}
+
+
+C1b = Claim(
+    id="C1b",
+    says="That number is a small multiple of a·r, the features on either side times the rank.",
+    criterion="1.8 <= least and most <= 5.2",
+    reason="thresholds over a·r for every number of features and size; the degrees of freedom are (2a − r)r, and forty "
+    "runs for each number of entries gave 3.3 to 4.0",
+    measure=multiple,
+    on="IMC",
+    control=Control("without features, in units of r times the largest a", on="MC"),
+    figure="glance",
+    theorem=f"prop-{LABEL}-isometry",
+)
+
+
+def below_square(results: Results, method: str) -> Measured:
+    """Share of successes with six entries for each of ``a r``, where ``a^2`` is more."""
+    r = results.unstructured
+    if r.m >= r.a**2:
+        raise Undecided("a: needs more than six times the rank, so that 6ar entries are fewer than a²")
+    return {
+        "success": {"low rank": r.rate_imc, "all products": r.rate_full}[method],
+        "entries": r.m,
+        "products": r.a**2,
+    }
+
+
+C1c = Claim(
+    id="C1c",
+    says="Low rank is used, not only the features: the descent succeeds where the entries are fewer than the a² "
+    "products of features.",
+    criterion="success >= 0.8 and entries < products",
+    reason="six entries for each of a·r are well above the threshold; of six runs at most one may fail",
+    measure=below_square,
+    on="low rank",
+    control=Control("least squares in all products of features, on the same entries", on="all products"),
+    stance="added",
+    unseen="two numbers that the lab prints",
+)
+
+
+def isometry(results: Results, method: str) -> Measured:
+    """Extreme eigenvalues on the tangent space at the most entries, over sizes and draws."""
+    r = results.spectrum
+    df = {"IMC": degrees_of_freedom(r.a, r.r), "MC": degrees_of_freedom(r.n_mc, r.r)}
+    if r.m[-1] < 5 * df["IMC"]:
+        raise Undecided("m: needs at least five entries for each of the (2a − r)r degrees of freedom")
+    if r.m[-1] > 3 * df["MC"]:
+        raise Undecided("m: needs so few entries that without features there are not three for each degree of freedom")
+    least, largest = {"IMC": (r.least[:, -1], r.largest[:, -1]), "MC": (r.least_mc[-1:], r.largest_mc[-1:])}[method]
+    return {"least": least.min(), "largest": largest.max()}
+
+
+C2a = Claim(
+    id="C2a",
+    says="At that number of entries the sampled loss keeps the curvature of the full one on the tangent space, for "
+    "every size.",
+    criterion="least > 0.15 and largest < 3.5",
+    reason="extreme eigenvalues over all sizes and draws, one with every entry seen; with 1200 entries, a = 20 and "
+    "r = 3, no draw out of some hundred fell below 0.35 or passed 2.2",
+    measure=isometry,
+    on="IMC",
+    control=Control("as many entries without features: rows with fewer than r entries are free", on="MC"),
+    figure="spectrum",
+    theorem=f"prop-{LABEL}-isometry",
+)
+
+
+def regular(results: Results, method: str) -> Measured:
+    """Least constants of the regularity condition, over sizes and points."""
+    isometry(results, method)
+    r = results.spectrum
+    convex, smooth = {"IMC": (r.convex, r.smooth), "MC": (r.convex_mc, r.smooth_mc)}[method]
+    return {"convex": convex.min(), "smooth": smooth.min()}
+
+
+C2b = Claim(
+    id="C2b",
+    says="The regularity condition holds there: near the truth the gradient points to it, with constants that do not "
+    "depend on the size.",
+    criterion="convex > 0.25 and smooth > 0.25",
+    reason="both constants of the condition at random points and along the flattest directions; the Hessian gives "
+    "about 0.4 at the truth, and at a fifth of the radius some of it is lost",
+    measure=regular,
+    on="IMC",
+    control=Control("as many entries without features: there are flat directions", on="MC"),
+    figure="spectrum",
+    theorem=f"prop-{LABEL}-hessian",
+)
+
+
+def rates(results: Results, method: str) -> Measured:
+    """Factor for each step: the slowest run, and the difference between the sizes."""
+    r = results.convergence
+    factor, straight = r.fits({"IMC": r.errors, "MC": r.errors_mc}[method])
+    mean = factor.mean(1)
+    return {"slowest": factor.max(), "difference": abs(mean[-1] - mean[0]), "straight": straight.min()}
+
+
+C3a = Claim(
+    id="C3a",
+    says="The descent converges linearly, at a rate that does not depend on the size.",
+    criterion="slowest < 0.92 and difference < 0.05 and straight > 0.95",
+    reason="factors fitted between errors of 1e-4 and 1e-10, the means of the smallest and the largest size compared; "
+    "single runs scatter by 0.015, and the straight line explains all but a thousandth",
+    measure=rates,
+    on="IMC",
+    control=Control("as many entries without features", on="MC"),
+    figure="convergence",
+    theorem=f"prop-{LABEL}-hessian",
+)
+
+
+def forecast(results: Results, hessian: str) -> Measured:
+    """Measured over predicted logarithm of the factor, in the mean over the runs of each size."""
+    r = results.convergence
+    factor, _ = r.fits(r.errors)
+    predicted = {"entries seen": r.predicted, "all entries": r.population}[hessian]
+    ratio = (np.log(factor) / np.log(predicted)).mean(1)
+    return {"least": ratio.min(), "most": ratio.max()}
+
+
+C3b = Claim(
+    id="C3b",
+    says="The rate is that of the Hessian at the truth, of the entries that happened to be seen.",
+    criterion="0.95 <= least and most <= 1.12",
+    reason="logarithm of the measured factor over the predicted one, mean over the runs; the fit still holds some of "
+    "the faster directions, so it comes out a few percent above one",
+    measure=forecast,
+    on="entries seen",
+    control=Control("the Hessian as if every entry were seen", on="all entries"),
+    stance="added",
+    figure="convergence",
+    theorem=f"prop-{LABEL}-hessian",
+)
+
+
+def noisy(results: Results, method: str) -> Measured:
+    """Mean error of every cell over the prediction from the features' degrees of freedom."""
+    r = results.noise
+    if not (np.isfinite(r.predicted).all() and np.isfinite(r.predicted_imc)):
+        raise Undecided("a: needs more entries than degrees of freedom in every cell")
+    ratio = {"IMC": r.error.mean(1) / r.predicted, "MC": r.error_mc.mean(keepdims=True) / r.predicted_imc}[method]
+    return {"least": ratio.min(), "most": ratio.max()}
+
+
+C4 = Claim(
+    id="C4",
+    says="Under noise the error depends on the effective size only: it is σ√(df/(m − df)) with df = (2a − r)r, "
+    "whatever n.",
+    criterion="0.9 <= least and most <= 1.15",
+    reason="mean over eight matrices of error over prediction, in every cell; standard error of 2.4 percent",
+    measure=noisy,
+    on="IMC",
+    control=Control("without features, against the same prediction", on="MC"),
+    figure="noise",
+    theorem=f"prop-{LABEL}-noise",
+)
+
+
+def follows_floor(results: Results, method: str) -> Measured:
+    """Error over the floor with few entries, slope in the tilt, and error at zero tilt."""
+    r = results.inexact
+    error = {"IMC": r.error, "MC": r.error_mc}[method][0].mean(1)
+    ratio, span = error[1:] / r.floor[1:], np.log(r.tilt[-1] / r.tilt[1])
+    if span < np.log(2):
+        raise Undecided("tilts: needs tilts a factor of two apart, for the slope")
+    return {
+        "least": ratio.min(),
+        "most": ratio.max(),
+        "slope": np.log(error[-1] / error[1]) / np.log(r.floor[-1] / r.floor[1]),
+        "exact": error[0],
+    }
+
+
+C5a = Claim(
+    id="C5a",
+    says="With inexact side information as few entries are enough, and the error is of the order of the inexactness: "
+    "it follows the part of the matrix that the features cannot express.",
+    criterion="least >= 0.999 and most <= 1.15 and 0.95 <= slope <= 1.05 and exact < 1e-4",
+    reason="error over the floor for every tilt, at 25 entries for each of a·r; unseen misfit acts as noise and adds "
+    "a part of about df/(m − df) to the square, some five percent to the error; at zero tilt the error falls with "
+    "the steps",
+    measure=follows_floor,
+    on="IMC",
+    control=Control("as many entries without features", on="MC"),
+    figure="inexact",
+    theorem=f"prop-{LABEL}-floor",
+)
+
+
+def above_floor(results: Results, method: str) -> Measured:
+    """Error over the floor with many entries, at the largest tilt."""
+    r = results.inexact
+    return {"ratio": {"IMC": r.error, "MC": r.error_mc}[method][1, -1].mean() / r.floor[-1]}
+
+
+C5b = Claim(
+    id="C5b",
+    says="The floor is one of the features, not of the data: with enough entries completion without features goes "
+    "below it.",
+    criterion="ratio < 0.5",
+    reason="noiseless error over the floor at the largest tilt, with ten entries for each of n·r: a few percent, with "
+    "slow stragglers",
+    measure=above_floor,
+    on="MC",
+    control=Control("as many entries with features: no estimate within their span can", on="IMC"),
+    stance="added",
+    figure="inexact",
+    theorem=f"prop-{LABEL}-floor",
+)
+
+
+def between(results: Results, side: str) -> Measured:
+    """Best error strictly between the ends over either end, with the fewest entries."""
+    r = results.mixture
+    if r.tilt < 0.2:
+        raise Undecided("tilt: needs side information that is wrong by 0.2 or more")
+    error = {"inexact": r.tilted[0], "exact": r.exact}[side]
+    best = error[1:-1].min()
+    return {"over_imc": best / error[-1], "over_mc": best / error[0]}
+
+
+C6 = Claim(
+    id="C6",
+    says="A penalty that draws towards the features' span, between the two methods, beats both where side information "
+    "is inexact.",
+    criterion="over_imc < 0.9 and over_mc < 0.98",
+    reason="least error over the weights between the ends, over that of IMC and of MC; margins over twenty seeds: at "
+    "most 0.46 and 0.92",
+    measure=between,
+    on="inexact",
+    control=Control("exact side information: nothing is gained over IMC", on="exact"),
+    stance="added",
+    figure="mixture",
+)
+
+
+def _gaps(films: Films, method: str) -> Measured:
+    few = (films.fraction >= 0.1) & (films.fraction <= 0.4)
+    if not few.any():
+        raise Undecided("fractions: needs one from 0.1 to 0.4")
+    ahead = films.of("MC") - films.of(method)
+    simple = films.of("biases") - films.of(method)
+    return {"over_mc": ahead[few].min(), "over_biases": simple[few].min()}
+
+
+def on_movielens(results: Results, method: str) -> Measured:
+    """Least lead over MC and over biases at 10 to 40 percent of the ratings, on MovieLens."""
+    if results.films.name != "movielens-small":
+        raise Undecided("ratings: needs movielens-small, which is not part of the book; these are synthetic")
+    return _gaps(results.films, method)
+
+
+GAP = "over_mc > 0.03 and over_biases > 0"
+
+C7a = Claim(
+    id="C7a",
+    says="On MovieLens side information pays where ratings are few: IMC predicts better than matrix completion.",
+    criterion=GAP,
+    reason="lead in root-mean-square error at 10 to 40 percent of the ratings, on every split; over twenty splits of "
+    "300 users and films it was at least 0.07",
+    measure=on_movielens,
+    on="IMC, subspace",
+    control=Control("as many random features", on="IMC, random features"),
+    figure="films",
+)
+
+
+def on_stand_in(results: Results, method: str) -> Measured:
+    """The same on synthetic ratings."""
+    if results.films.name != "stand-in":
+        raise Undecided("ratings: needs stand-in; these are real ones")
+    return _gaps(results.films, method)
+
+
+C7b = Claim(
+    id="C7b",
+    says="The same holds for synthetic ratings that stand in for MovieLens.",
+    criterion=GAP,
+    reason="lead in root-mean-square error at 10 to 40 percent of the ratings, on every split",
+    measure=on_stand_in,
+    on="IMC, subspace",
+    control=Control("as many random features", on="IMC, random features"),
+    stance="added",
+    figure="films",
+)
+
+
+def shrinks(results: Results, method: str) -> Measured:
+    """Lead over MC with few ratings and with most."""
+    r = results.films
+    early, late = (r.fraction >= 0.1) & (r.fraction <= 0.3), r.fraction >= 0.7
+    if not (early.any() and late.any()):
+        raise Undecided("fractions: needs one from 0.1 to 0.3 and one from 0.7 on")
+    ahead = (r.of("MC") - r.of(method)).mean(1)
+    return {"few": ahead[early].max(), "most": ahead[late].min()}
+
+
+C7c = Claim(
+    id="C7c",
+    says="The lead shrinks as ratings come in: it is one of few samples.",
+    criterion="few > 0.03 and most < 0.75 * few",
+    reason="mean lead at 10 to 30 percent of the ratings and at 80; where matrix completion has learned nothing yet "
+    "the lead is as large as the side information is worth",
+    measure=shrinks,
+    on="IMC, subspace",
+    control=Control("as many random features: there is no lead to shrink", on="IMC, random features"),
+    stance="added",
+    figure="films",
+)
+
+
+def unseen_rows(results: Results, method: str) -> Measured:
+    """Median relative error of rows without an entry, and of the others."""
+    r = results.cold
+    error = {"IMC": r.imc, "MC": r.mc}[method]
+    return {"unseen": np.median(error[: r.hidden]), "seen": np.median(error[r.hidden :])}
+
+
+C8 = Claim(
+    id="C8",
+    says="A row of which no entry was seen is estimated nearly as well as the others, from its features alone.",
+    criterion="unseen < 2 * seen and seen < 0.5",
+    reason="median relative errors of rows; an unseen row lacks only the few samples that its own entries would add",
+    measure=unseen_rows,
+    on="IMC",
+    control=Control("the same entries without features: good on rows seen, nothing on the others", on="MC"),
+    stance="added",
+    figure="cold",
+)
+
+
+def private_features(results: Results, features: str) -> Measured:
+    """Largest share of successes over the sizes."""
+    r = results.coherent
+    return {"success": {"private": r.private, "spread": r.spread}[features].max()}
+
+
+C9 = Claim(
+    id="C9",
+    says="Incoherence is needed: if some features belong to a single row each, the same number of entries fails.",
+    criterion="success <= 0.2",
+    reason="largest share of successes over the sizes at 6ar entries; such a row needs r entries of its own, and gets "
+    "m/n",
+    measure=private_features,
+    on="private",
+    control=Control("features spread over all rows", on="spread"),
+    stance="added",
+    unseen="a table that the lab prints",
+    theorem=f"prop-{LABEL}-isometry",
+)
+
+CLAIMS = (C1a, C1b, C1c, C2a, C2b, C3a, C3b, C4, C5a, C5b, C6, C7a, C7b, C7c, C8, C9)
+
+
+def _quantities(results: Results) -> dict[str, object]:
+    """Further measured values that the chapter's page quotes."""
+    return {}
+
+
+def verify(params: Parameters, results: Results) -> Verdicts:
+    """Judge the claims."""
+    return judge(CLAIMS, results, PAPER.slug, params, _quantities(results))
