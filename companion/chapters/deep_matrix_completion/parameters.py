@@ -47,7 +47,7 @@ class Parameters(parameters.Parameters):
     d_lop: int = parameter("dimension of the random rank-one matrices", quick=18, paper=36, ge=9, le=60, multiple_of=3)
     p_obs: float = parameter("share of their entries that is observed in the end", quick=0.45, ge=0.2, le=0.8)
     eps_lop: float = parameter("scale ε of the start there", quick=1e-4, ge=1e-8, le=1e-2)
-    n_lop: int = parameter("random matrices", quick=8, paper=40, ge=3, le=400)
+    n_lop: int = parameter("random matrices", quick=10, paper=40, ge=3, le=400)
     lop_steps: int = parameter("largest number of steps of pre-training and of training", quick=1500, paper=10_000,
                                ge=100, le=100_000)  # fmt: skip
     d_data: int = parameter("dimension of the completion problem of the paper's kind", quick=20, paper=100, ge=10,
