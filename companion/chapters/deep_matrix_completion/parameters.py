@@ -48,7 +48,7 @@ class Parameters(parameters.Parameters):
     p_obs: float = parameter("share of their entries that is observed in the end", quick=0.45, ge=0.2, le=0.8)
     eps_lop: float = parameter("scale ε of the start there", quick=1e-4, ge=1e-8, le=1e-2)
     n_lop: int = parameter("random matrices", quick=10, paper=40, ge=3, le=400)
-    lop_steps: int = parameter("largest number of steps of pre-training and of training", quick=1500, paper=10_000,
+    lop_steps: int = parameter("largest number of steps of pre-training and of training", quick=1200, paper=10_000,
                                ge=100, le=100_000)  # fmt: skip
     d_data: int = parameter("dimension of the completion problem of the paper's kind", quick=20, paper=100, ge=10,
                             le=200)  # fmt: skip
@@ -56,7 +56,7 @@ class Parameters(parameters.Parameters):
     p_data: float = parameter("share of its entries that is observed", quick=0.45, paper=0.2, ge=0.1, le=0.8)
     eps_data: float = parameter("scale ε of the start there", quick=1e-2, ge=1e-6, le=0.1)
     n_data: int = parameter("random problems of that kind", quick=6, paper=20, ge=2, le=100)
-    data_steps: int = parameter("largest number of steps there", quick=2500, paper=20_000, ge=100, le=100_000)
+    data_steps: int = parameter("largest number of steps there", quick=2000, paper=20_000, ge=100, le=100_000)
 
     @pydantic.model_validator(mode="after")
     def _sensible(self) -> "Parameters":
