@@ -25,6 +25,7 @@ from companion.chapters.generalized_bilinear_preference_rlhf import (
 from companion.chapters.generalized_bilinear_preference_rlhf.duels import Counts
 from companion.chapters.generalized_bilinear_preference_rlhf.experiments.gap_law import _two_actions
 from companion.chapters.generalized_bilinear_preference_rlhf.games import REGULARIZERS
+from companion.chapters.generalized_bilinear_preference_rlhf.parameters import generator
 from companion.chapters.generalized_bilinear_preference_rlhf.preferences import (
     FLOAT,
     Environments,
@@ -421,6 +422,36 @@ def test_greedy_sampling_learns_with_every_regularizer(name):
     assert run.error[:, -1].mean() < 0.5 * run.error[:, 0].mean()
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_the_constant_before_the_logarithm_is_its_formula_by_differences(name):
+    env, eta, r = drawn(14, count=1, actions=6, d=4, strength=8.0), 3.0, REGULARIZERS[name]
+    rho = torch.tensor([0.3, 0.2, 0.2, 0.1, 0.1, 0.1], dtype=FLOAT)
+    ref, i, j = uniform(env.payoff), *torch.triu_indices(4, 4, 1)
+    information, q, step = torch.zeros(6, 6, dtype=FLOAT), torch.zeros(6, 6, dtype=FLOAT), 1e-5
+    pis = games.policy(games.symmetric_equilibrium(env.payoff, scalar(eta), ref, r).y, ref, r)[0]
+    for features, m, pi in zip(env.features[0], env.payoff[0], pis, strict=True):
+
+        def payoffs(theta, features=features, pi=pi):
+            return payoff(features[None, None], estimation.skew(theta[None], 4))[0, 0] @ pi
+
+        def response(u):
+            return games.policy(r.centre(eta * u, ref), ref, r)
+
+        theta, eye = env.theta[0][i, j], torch.eye(6, dtype=FLOAT)
+        g = torch.stack([(payoffs(theta + step * e) - payoffs(theta - step * e)) / (2 * step) for e in eye], -1)
+        p = torch.stack(
+            [(response(m @ pi + step * e) - response(m @ pi - step * e)) / (2 * step * eta) for e in eye], -1
+        )
+        q += g.mT @ p @ g / 2
+        for a, b in itertools.product(range(6), range(6)):
+            wedge = (torch.outer(features[a], features[b]) - torch.outer(features[b], features[a]))[i, j]
+            chance = 0.5 + m[a, b]
+            information += pi[a] * rho[b] * chance * (1 - chance) * torch.outer(wedge, wedge) / 2
+    expected = eta / 2 * torch.linalg.solve(information, q).trace()
+    found = greedy.regret_constant(env, torch.tensor([eta], dtype=FLOAT), rho[None], r)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_the_constant_before_the_logarithm_predicts_the_gap_of_maximum_likelihood():
     # Without the bandit: play the equilibrium against the explorer, fit, and average rounds * gap over many fits.
     base, eta, rounds, many = drawn(14, count=1, actions=6, d=4, strength=8.0), 3.0, 20_000, 300
@@ -577,6 +608,82 @@ def test_odd_parameters_run_to_the_end_without_a_warning():
         chapter.verify(params, results)
         figures.greedy(results.learning).canvas.draw()
         figures.eta(results.learning).canvas.draw()
+
+
+def test_the_law_of_the_gap_is_asked_of_each_regularizer_with_its_own_constant(params, results):
+    law, source = results.gap_law, generator(params, 2)
+    env = environments(params.games, 1, 8, 4, 1, 6.0, source)
+    raw = torch.randn(params.games, 4, 4, dtype=FLOAT, generator=source)
+    skewed = raw - raw.mT
+    error = skewed / skewed.square().sum((-2, -1), keepdim=True).sqrt()
+
+    def spoiled(name, eta, size):
+        return bounds.greedy_of(
+            env.features[:, 0], env.theta, env.theta - size * error, scalar(eta), REGULARIZERS[name]
+        )
+
+    for name, beta in (("mixed", 0.5), ("tsallis", 1.0)):
+        found = [(eta * beta, spoiled(name, eta, size)) for eta in (0.1, 1.0, 10.0, 100.0) for size in (0.03, 0.3, 3.0)]
+        shares = [float((got.gap / (strength * got.spread**2 / 8)).max()) for strength, got in found]
+        assert law.sharp[name] == pytest.approx(max(shares), rel=1e-6)
+        shares = [
+            float((got.gap / (strength * got.mean**2 / 8 + got.mean_square / 4)).max()) for strength, got in found
+        ]
+        assert law.squared["equilibrium"][name] == pytest.approx(max(shares), rel=1e-6)
+        gaps = np.stack([spoiled(name, 1.0, size).gap.numpy() for size in law.sizes])
+        slopes = np.polyfit(np.log(law.sizes), np.log(gaps), 1)[0]
+        np.testing.assert_allclose(law.slopes[name], slopes, rtol=1e-6)
+
+
+def test_what_learning_is_compared_with_is_what_its_names_say(params, results):
+    run = results.learning
+    env = environments(params.environments, 2, 12, 5, 1, params.strength, generator(params, 3))
+    kl, ref = REGULARIZERS["kl"], uniform(env.payoff)
+    off = ~torch.eye(12, dtype=torch.bool)
+    assert run.decisiveness == pytest.approx(float(env.payoff[..., off].abs().mean()))
+    even = torch.zeros(params.environments, 2, 12, dtype=FLOAT)
+    for eta, gap in zip(run.etas, run.explore, strict=True):
+        uniform_gap = games.dual_gap(env.payoff, even, scalar(eta).expand(params.environments, 2), ref, kl)
+        assert gap == pytest.approx(float(uniform_gap.mean()))
+    np.testing.assert_array_equal(run.tilted_etas, [0.3, 10.0])
+    for eta, found in zip(run.tilted_etas, run.tilted_constant, strict=True):
+        weights = torch.ones(12, dtype=FLOAT)
+        weights[0] = np.exp(eta)
+        rho = (weights / weights.sum()).expand(params.environments, 12)
+        strength = torch.full((params.environments,), eta, dtype=FLOAT)
+        assert found == pytest.approx(float(greedy.regret_constant(env, strength, rho, kl).mean()), rel=1e-6)
+
+
+def test_the_weight_of_the_nuclear_norm_falls_with_exploration_and_dimension(params, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    lengths = []
+
+    def watched(features, counts, weight, iterations=100):
+        rounds = counts.duels.sum((-3, -2, -1))
+        d = features.shape[-1]
+        torch.testing.assert_close(weight, params.nuclear * (np.log(d) / (d * rounds)) ** 0.5)
+        lengths.append(rounds.unique())
+        raise Seen
+
+    monkeypatch.setattr(estimation, "nuclear_norm_mle", watched)
+    for study in (experiments.commit, experiments.ranks):
+        with pytest.raises(Seen):
+            study.__wrapped__(params)
+    assert len(lengths[0]) > 7  # all lengths of exploration are fitted at once
+    assert lengths[1].tolist() == [params.rank_rounds]
+
+
+def test_excess_is_the_divergence_of_a_duel_of_different_actions(results):
+    cycle = results.cycle
+    for model, q in cycle.fitted.items():
+        duel = [
+            p * np.log(p / q[a, b]) + (1 - p) * np.log((1 - p) / (1 - q[a, b]))
+            for a, b in ((0, 1), (0, 2), (1, 2))
+            for p in [cycle.truth[a, b]]
+        ]
+        assert cycle.excess[model] == pytest.approx(np.mean(duel), rel=1e-9)
 
 
 def test_claims_on_learning_hold_on_a_tiny_run_too(params, results):
