@@ -106,7 +106,6 @@ def watched(result: Intervention) -> Figure:
         apart = np.median(result.gap[row, 0])
         ax.set(
             xlabel="time $t$",
-            xlim=(0, LR * STEPS / 2),
             title=f"Depth {WORDS[depth]}:\n" + ("one curve" if apart < 1e-8 else "two curves"),
         )
         ax.legend(loc="lower right")

@@ -15,7 +15,7 @@ from companion.results import experiment
 STARTS = ("Gaussian", "diagonal", "rotated", "unmatched")
 WATCHED = 6  # dimension in which one entry is watched
 WATCHED_SCALE = 0.3  # of the start: large enough that it arrives within the steps below
-LR, STEPS = 0.02, 600  # one fixed step: a step that follows the loss would couple the blocks by itself
+LR, STEPS = 0.02, 400  # one fixed step: a step that follows the loss would couple the blocks by itself
 
 
 @dataclass(frozen=True)

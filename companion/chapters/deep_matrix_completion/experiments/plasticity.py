@@ -54,7 +54,7 @@ def clean(params: Parameters) -> Clean:
     hidden = 1 - after.numpy()
     target = torch.ones(3, 3, dtype=torch.float64)
     nothing = torch.zeros(3, 3, dtype=torch.float64)
-    accuracy = {"tol": 1e-8, "most": 2000, "stable": 0.5, "relative": 0.02}
+    accuracy = {"tol": 1e-8, "most": 1200, "stable": 0.5, "relative": 0.02}
     keys, error, rank, loss = [], [], [], []
     for depth in params.all_depths:
         starts = {
