@@ -3,7 +3,7 @@
 import numpy as np
 
 from companion.chapters.inductive_matrix_completion.experiments import Results
-from companion.chapters.inductive_matrix_completion.experiments.films import Films
+from companion.chapters.inductive_matrix_completion.experiments.recommendation import Films
 from companion.chapters.inductive_matrix_completion.parameters import PAPER, Parameters
 from companion.chapters.inductive_matrix_completion.theory import degrees_of_freedom
 from companion.claims import Claim, Control, Measured, Undecided, Verdicts, judge

@@ -53,8 +53,8 @@ def glance(result: Thresholds) -> Figure:
     for j, n in enumerate(result.n):
         axes[0].plot([], [], styles[j], marker=MARKERS[j], color="black", label=f"n = {n}",
                      markerfacecolor="white" if j else None)  # fmt: skip
-    axes[0].set(title="With features n is idle", ylabel="share of runs that succeed", ylim=(-0.04, 1.04))
-    axes[1].set(title="Without it sets the threshold")
+    axes[0].set(title="With features, n drops out", ylabel="share of runs that succeed", ylim=(-0.04, 1.04))
+    axes[1].set(title="Without, it decides")
     axes[0].legend(loc="lower right")
     axes[1].legend(loc="upper left")
     return fig

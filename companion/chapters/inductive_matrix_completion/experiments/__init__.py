@@ -14,7 +14,7 @@ from companion.chapters.inductive_matrix_completion.experiments.errors import (
     mixture,
     noise,
 )
-from companion.chapters.inductive_matrix_completion.experiments.films import Films, films
+from companion.chapters.inductive_matrix_completion.experiments.recommendation import Films, films
 from companion.chapters.inductive_matrix_completion.experiments.sampling import (
     Convergence,
     Spectrum,
