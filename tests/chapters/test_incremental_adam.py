@@ -498,6 +498,68 @@ def test_runs_that_are_compared_do_not_start_alike(results):
     assert found.starts_apart > 0
 
 
+def test_images_are_judged_by_digits_that_no_run_has_seen(params, monkeypatch):
+    """Distances, accuracies and support of given weights, by hand."""
+    from companion.chapters.incremental_adam.experiments import examples
+    from companion.chapters.incremental_adam.incremental import Path
+
+    ends = np.random.default_rng(21).normal(size=(2, 3, 64))
+    asked = []
+
+    def given(Z, rule, *, epochs, batch_size=1, **options):
+        asked.append((Z, batch_size))
+        return Path(np.array([epochs]), ends[[int(batch_size > 1)]])
+
+    monkeypatch.setattr(examples, "incremental", given)
+    found = experiments.images(params.model_copy(update={"images": 3}))
+    assert [batch for _, batch in asked] == [1, 6]
+    digits = load_dataset("digits", normalize="standard", flatten=True, dtype="float64", seed=0)
+    for k, (pair, Z) in enumerate(zip(found.pairs, asked[0][0], strict=True)):
+        signs = np.where(np.arange(6) % 2, -1, 1)  # the classes in turn
+        seen = [int(np.flatnonzero((digits.x_train == x).all(1))[0]) for x in Z * signs[:, None]]
+        assert np.array_equal(digits.y_train[seen], np.tile(pair, 3))
+        others = np.setdiff1d(np.flatnonzero(np.isin(digits.y_train, pair)), seen)
+        y = np.where(digits.y_train[others] == pair[0], 1, -1)
+        for row in range(2):
+            right = (np.sign(digits.x_train[others] @ ends[row, k]) == y).mean()
+            assert found.accuracy[row, k] == pytest.approx(right)
+        point = theory.fixed_point(Z, (params.beta1, params.beta2))
+        assert found.prediction[k] == pytest.approx(distance(ends[0, k], point.w))
+        assert found.full[k] == pytest.approx(distance(ends[1, k], point.w))
+        assert found.l2[k] == pytest.approx(distance(ends[0, k], max_margin(Z, 2).w), rel=1e-5)
+        assert found.linf[k] == pytest.approx(distance(ends[0, k], max_margin(Z, np.inf).w), rel=1e-5)
+        assert found.support[k] == (point.c > 1e-9).sum()
+
+
+def test_the_epoch_maps_ends_are_its_own_fixed_points(results):
+    """The dashed line of the sweep, at the ends of its grid."""
+    sweep = results.sweep
+    assert sweep.grid[[0, -1]] == pytest.approx(sweep.beta2[[0, -1]])
+    for end in (0, -1):
+        assert sweep.predicted[end] == pytest.approx(sweep.to_proxy[end], rel=0.05)
+
+
+def test_the_distance_from_adam_proxy_is_near_its_estimate(results):
+    scaling = results.scaling
+    estimate = scaling.N[:, None] * scaling.gap**2 / 48
+    assert (np.abs(np.log(scaling.distance / estimate)) < np.log(3)).all()
+    assert np.array_equal(scaling.N, [5, 10, 20, 40])
+
+
+def test_epsilon_is_reached_when_the_gradient_has_fallen_below_it(results):
+    """The first step at which the mean gradient is below each, on the way that all runs share until then."""
+    epsilon, data = results.epsilon, results.fixed_points.data
+    steps = epsilon.steps.tolist()
+    path = incremental(data.Z, "adam", epochs=2000, batch_size=10, keep=steps)
+    z = np.einsum("rnd,krd->krn", data.Z, path.w)
+    gradients = np.einsum("krn,rnd->krd", 1 / (1 + np.exp(z)), data.Z) / 10
+    largest = np.median(np.abs(gradients).max(-1), axis=-1)
+    for constant, reached in zip(epsilon.epsilons[1:], epsilon.reached[1:], strict=True):
+        first = path.epochs[np.flatnonzero(largest < constant)[0]]
+        assert reached == first
+    assert np.isnan(epsilon.reached[0])
+
+
 def swapped_runs(results, **changes):
     return {"runs": dataclasses.replace(results.runs, **changes)}
 
