@@ -45,9 +45,9 @@ C0 = Claim(
 def promised_phases(results: Results, method: str) -> Measured:
     """Of the targets for which the condition holds: how many have no phase, or one that is shorter than promised."""
     r, row = results.phases, _row(method)
-    promised = r.begin < r.end
+    promised = (r.begin < r.end) & np.isfinite(r.end)
     if not promised.any():
-        raise Undecided("starts: the condition holds for none of the targets; smaller ones are needed")
+        raise Undecided("starts: none of the targets has a promised phase with an end; smaller ones are needed")
     T0, T1 = r.T0[row][promised], r.T1[row][promised]
     return {
         "promised": promised.sum(),
@@ -275,9 +275,9 @@ C3b = Claim(
 def persistence(results: Results, method: str) -> Measured:
     """Of the noisy targets for which the condition holds: how many have no phase, or a shorter one than promised."""
     r, row = results.passages, _row(method)
-    promised = r.begin < r.end
+    promised = (r.begin < r.end) & np.isfinite(r.end)
     if not promised.any():
-        raise Undecided("noise_list: the condition holds for none of these norms; smaller ones are needed")
+        raise Undecided("noise_list: none of these norms has a promised phase with an end; below delta it has none")
     T0, T1 = r.T0[row][promised], r.T1[row][promised]
     begin, end = r.begin[promised][:, None], r.end[promised][:, None]
     return {"promised": T0.size, "empty": (T0 >= T1).sum(), "shorter": ((begin < T0) | (end > T1)).sum()}
@@ -305,6 +305,7 @@ def dependence(results: Results, target: str) -> Measured:
     if usable.sum() < 3:
         raise Undecided("noise_list: needs three norms that are large enough, against delta, to end the phase")
     slopes = np.polyfit(np.log(r.sizes[usable]), np.log(np.maximum(ends[:, usable], 1)).T, 1)[0]
+    usable &= r.sizes <= results.recovery.target[-1]  # beyond, it is noise that is learned first
     lengths = ends[:, usable] - r.T0[0, ..., :-1].mean(-1)[:, usable]
     return {"least": slopes.min(), "largest": slopes.max(), "falls": bool((np.diff(lengths) < 0).all())}
 
@@ -312,7 +313,7 @@ def dependence(results: Results, target: str) -> Measured:
 C4b = Claim(
     id="C4b",
     says="The phase depends on the noise explicitly: for a target of exact low rank its end is inversely proportional "
-    "to the norm of the noise, and its mean length falls as the norm grows.",
+    "to the norm of the noise, and its mean length falls as the norm grows up to the least eigenvalue.",
     criterion="-1.15 <= least and largest <= -0.9 and falls",
     reason="exponents of T₁ in e for each depth; minus one, up to a logarithm for two factors and whole iterations",
     measure=dependence,
@@ -366,6 +367,8 @@ def stopped(results: Results, method: str) -> Measured:
     T0, T1 = (t[row][:, r.chosen[1], :-1] for t in (p.T0, p.T1))
     if not (np.isfinite(T0) & np.isfinite(T1)).all():
         raise Undecided("noise_list: its second norm is too small or too large for a phase with an end")
+    if (p.T1[0][:, r.chosen[1], :-1] <= p.T0[0][:, r.chosen[1], :-1]).any():
+        raise Undecided("start: too large for a phase at the second norm of noise_list")
     n, rank = results.spectra.values.shape[-1], len(results.recovery.target)
     predicted = denoising(n, rank)
     if predicted > 0.6 or 4 * r.sizes[1] > results.recovery.target[-1]:
@@ -439,11 +442,11 @@ def _quantities(params: Parameters, results: Results) -> dict[str, object]:
     """Further measured values that the chapter's page quotes."""
     c, m, p, r = results.counts, results.maps, results.passages, results.paths
     by_start, by_step = m.thresholds("GD")
-    stable = m.steps <= 1
+    stable, half = m.steps <= 1, c.step == c.step.min()
     lengths = p.T1[0] - p.T0[0]
     g = results.gaussian
     return {
-        "apart": {str(s): np.median(c.upper[c.step == s] / np.maximum(c.lower[c.step == s], 1)) for s in (0.5, 1.0)},
+        "apart": np.median(c.upper[half] / np.maximum(c.lower[half], 1)),
         "targets": results.phases.begin.size,
         "without_promise": int(
             (results.phases.T0[0] < results.phases.T1[0]).sum() - ((results.phases.begin < results.phases.end).sum())

@@ -49,13 +49,19 @@ def flow_time(lam: np.ndarray | float, depth: int, alpha: float, level: np.ndarr
 
 
 def k_upper(
-    lam: np.ndarray | float, depth: int, alpha: float, eta: np.ndarray | float, level: np.ndarray | float
+    lam: np.ndarray | float,
+    depth: int,
+    alpha: float,
+    eta: np.ndarray | float,
+    level: np.ndarray | float,
 ) -> np.ndarray:
-    """No mode needs more iterations to ``d^N >= level``: ``1 + (1 + eta G)^(N-1) t / eta``, ``t`` the flow's time.
+    """No mode needs more iterations to ``d^N >= level``.
 
-    Zero where the start is there already, infinite where ``level >= lam``. Holds for every step size.
+    ``1 + (1 + eta G)^(N-1) t / eta`` with the flow's time ``t``. Zero where the start is
+    there already, infinite where ``level >= lam``. Holds for every step size.
     """
-    lam, eta, level = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (lam, eta, level)))
+    arrays = (np.asarray(x, dtype=float) for x in (lam, eta, level))
+    lam, eta, level = np.broadcast_arrays(*arrays)
     start = alpha**depth
     inside = (start < level) & (level < lam)
     found = np.where(level <= start, 0.0, np.inf)

@@ -63,7 +63,7 @@ class Parameters(parameters.Parameters):
     )
     matrix_n: int = parameter("size of the matrices in runs with full factors", quick=24, paper=64, ge=4, le=200)
     matrix_runs: int = parameter("random starts of such runs", quick=4, paper=20, ge=1, le=50)
-    matrix_start: float = parameter("size of the product at random starts", quick=1e-3, ge=1e-6, le=1e-2)
+    matrix_start: float = parameter("size of the product at random starts", quick=1e-3, ge=1e-6, le=0.5)
     matrix_noise: float = parameter("norm of the noise in such runs", quick=0.15, ge=0.05, le=1)
     matrix_steps: int = parameter("iterations of such runs", quick=2000, paper=20_000, ge=200, le=10**5)
 

@@ -102,7 +102,6 @@ def passages(params: Parameters, spectra: Spectra) -> Passages:
         np.append(target, TAIL * target[-1]), goe(params.n, params.draws, params.rng(1), params.device), params.sizes
     )
     reachable = max(r + 1, int(np.isfinite(level).any((0, 1)).sum()))  # those below have no level to reach
-    some, levels_of_some = values[..., :reachable], level[..., :reachable]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in (
         "begin", "end", "clean", "flow_ratio", "tail_end", "spectral_clean"
     )}  # fmt: skip
