@@ -380,6 +380,42 @@ def test_digits_are_sorted_by_class_and_compared_with_the_optimum(results):
     assert digits.kappa == pytest.approx(201, rel=1e-6)  # rows of length one and a constant: L = 1 + ridge
 
 
+def test_hessians_differ_by_what_was_put_between_them():
+    """``H_i = R (I + D_i) R^T`` with ``D_i`` of zero sum: the measure is the largest norm of ``D_i``, whatever R is."""
+    rng = np.random.default_rng(3)
+    R = rng.normal(size=(3, 3)) + 2 * np.eye(3)
+    D = rng.normal(size=(6, 3, 3))
+    D = (D + D.transpose(0, 2, 1)) / 20
+    D -= D.mean(0)
+    problem = FiniteSumQuadratic(R @ (np.eye(3) + D) @ R.T, np.zeros((6, 3)))
+    assert heterogeneity(problem) == pytest.approx(np.linalg.norm(D, 2, axis=(1, 2)).max(), rel=1e-9)
+
+
+def test_gaps_on_digits_are_means_over_the_runs_at_the_best_step_over_the_gap_of_the_start(params, monkeypatch):
+    from companion.chapters.incremental_gradient_small_epochs.experiments import practice
+
+    after = np.random.default_rng(4).uniform(3, 4, size=(8, 10, params.image_epochs))
+    asked = []
+    monkeypatch.setattr(practice, "passes", lambda *given: asked.append(given) or after)
+    found = experiments.digits(params.model_copy(update={"images": 60}))
+    X, Y, visited, etas, _ = asked[0]
+    least = softmax.solve(X, Y)[1]
+    start = np.log(10) - least  # all classes alike, no ridge
+    parts = after[:1], after[1:2], after[2:5], after[5:]
+    expected = [(part.mean(0).min(0) - least) / start for part in parts]
+    assert np.allclose(found.gaps, expected, rtol=1e-6)
+    assert visited.shape == (8, params.image_epochs, 60)
+    assert etas.max() / etas.min() == pytest.approx(100)
+
+
+def test_few_epochs_of_the_polygon_follow_its_closed_form(results):
+    """Closer for more epochs, as the orbit forgets its start."""
+    upper = results.upper_bounds
+    off = np.abs(upper.few_polygon / upper.few_predicted - 1)
+    assert len(off) >= 3
+    assert (off < 2.5 / upper.few_epochs**2 + 0.01).all(), off
+
+
 def test_level_of_the_concave_instance_in_logarithms():
     instance = concave_half(64, 32.0, 4)
     assert np.log(instance.level * 32) == pytest.approx(log_level_concave(64, 32.0, 4))
@@ -568,6 +604,13 @@ def test_reshuffling_equals_a_plain_loop():
             for visited in drawn:
                 x = problem.orbit(x, eta, visited[one].numpy())[-1]
             assert gaps[one, e] == pytest.approx(problem.gap(x), rel=1e-8)
+
+
+def test_gaps_of_reshuffling_scale_with_mu_and_g():
+    one, other = concave_half(16, 16.0, 2), concave_half(16, 16.0, 2, mu=3.0, G=0.2)
+    (gaps, etas), (scaled, smaller) = (reshuffled_gaps(instance, 3, seed=1) for instance in (one, other))
+    assert np.allclose(smaller, etas / 3)
+    assert np.allclose(scaled, gaps * 0.2**2 / 3)
 
 
 def test_hardest_instances_change_at_kappa():
