@@ -37,7 +37,7 @@ map_points = None  # points on each axis of the phase maps: an integer from 21 t
 limit_steps = None  # iterations for which the smallest starts are chosen: an integer from 500 to 1000000
 matrix_n = None  # size of the matrices in runs with full factors: an integer from 4 to 200
 matrix_runs = None  # random starts of such runs: an integer from 1 to 50
-matrix_start = None  # size of the product at random starts: a number from 1e-06 to 0.01
+matrix_start = None  # size of the product at random starts: a number from 1e-06 to 0.5
 matrix_noise = None  # norm of the noise in such runs: a number from 0.05 to 1
 matrix_steps = None  # iterations of such runs: an integer from 200 to 100000
 

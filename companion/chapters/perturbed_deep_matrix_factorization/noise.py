@@ -57,12 +57,12 @@ def perturbed_spectrum(spectrum: np.ndarray, noise: torch.Tensor, sizes: np.ndar
     n = noise.shape[-1]
     diagonal = torch.zeros(n, dtype=noise.dtype, device=noise.device)
     diagonal[: len(spectrum)] = torch.tensor(np.asarray(spectrum, dtype=float), device=noise.device)
-    values, seen = [], []
-    for e in sizes:
+    values, seen = np.empty((len(sizes), *noise.shape[:-1])), np.empty((len(sizes), *noise.shape[:-1]))
+    for k, e in enumerate(sizes):
         lam, V = torch.linalg.eigh(torch.diag(diagonal) + float(e) * noise)
-        values.append(lam.flip(-1).cpu().numpy())
-        seen.append((V.square() * diagonal[:, None]).sum(-2).flip(-1).cpu().numpy())
-    return np.stack(values), np.stack(seen)
+        values[k] = lam.flip(-1).cpu().numpy()
+        seen[k] = (V.square() * diagonal[:, None]).sum(-2).flip(-1).cpu().numpy()
+    return values, seen
 
 
 def outlier_shift(lam: np.ndarray | float, e: np.ndarray | float) -> np.ndarray:

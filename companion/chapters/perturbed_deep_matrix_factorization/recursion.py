@@ -30,13 +30,23 @@ def power(d: torch.Tensor, exponent: int) -> torch.Tensor:
     return found
 
 
-def descent(d: torch.Tensor, lam: torch.Tensor, depth: int, eta: torch.Tensor) -> torch.Tensor:
+def descent(
+    d: torch.Tensor,
+    lam: torch.Tensor,
+    depth: int,
+    eta: torch.Tensor,
+) -> torch.Tensor:
     """One iteration of gradient descent on ``||W_N ... W_1 - W||_F^2 / 2``."""
     slope = power(d, depth - 1)
     return d + eta * slope * (lam - slope * d)
 
 
-def spectral(d: torch.Tensor, lam: torch.Tensor, depth: int, eta: torch.Tensor) -> torch.Tensor:
+def spectral(
+    d: torch.Tensor,
+    lam: torch.Tensor,
+    depth: int,
+    eta: torch.Tensor,
+) -> torch.Tensor:
     """One iteration of spectral descent: the gradient's polar factor takes the place of the gradient."""
     slope = power(d, depth - 1)
     return d + eta * torch.sign(slope * (lam - slope * d))

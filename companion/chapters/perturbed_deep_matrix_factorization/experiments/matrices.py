@@ -27,7 +27,7 @@ def products_along(
     return every * np.arange(len(kept)), kept.cpu().numpy()
 
 
-def noisy_target(params: Parameters, stream: int, count: int, noise: float | None = None) -> torch.Tensor:
+def _noisy_target(params: Parameters, stream: int, count: int, noise: float | None = None) -> torch.Tensor:
     """Targets in random eigenbases, with noise of the parameters' norm or another, ``(count, matrix_n, matrix_n)``."""
     n, rng = params.matrix_n, params.rng(stream)
     basis = np.linalg.qr(rng.normal(size=(count, n, n)))[0]
@@ -36,7 +36,7 @@ def noisy_target(params: Parameters, stream: int, count: int, noise: float | Non
     return W + (params.matrix_noise if noise is None else noise) * goe(n, count, rng)
 
 
-def top_step(params: Parameters, depth: int) -> float:
+def _top_step(params: Parameters, depth: int) -> float:
     """The step of these runs."""
     return params.step / (depth * (params.target[0] + params.matrix_noise) ** (2 - 2 / depth))
 
@@ -59,12 +59,12 @@ REDUCTION_STEPS = 400
 @experiment
 def reduction(params: Parameters) -> Reduction:
     """From equal starts and from Gaussian ones of the same size."""
-    target = noisy_target(params, 3, 1)
+    target = _noisy_target(params, 3, 1)
     values, basis = torch.linalg.eigh(target[0])
     generator = torch.Generator().manual_seed(int(params.rng(4).integers(2**31)))
     error, moved = np.empty((2, len(params.factors))), np.empty(len(params.factors))
     for row, depth in enumerate(params.factors):
-        alpha, eta, n = params.matrix_start ** (1 / depth), top_step(params, depth), params.matrix_n
+        alpha, eta, n = params.matrix_start ** (1 / depth), _top_step(params, depth), params.matrix_n
         equal = (alpha * torch.eye(n, dtype=torch.float64)).expand(1, depth, n, n)
         gaussian = gaussian_factors(1, depth, n, params.matrix_start, generator)
         _, full = products_along(
@@ -127,8 +127,8 @@ class Gaussian:
 def gaussian(params: Parameters) -> Gaussian:
     """A small and a large start, from the same random numbers; all runs of a depth in one batch."""
     runs, n, r = params.matrix_runs, params.matrix_n, len(params.target)
-    noisy = noisy_target(params, 5, runs)
-    clean = noisy_target(params, 5, runs, noise=0.0)
+    noisy = _noisy_target(params, 5, runs)
+    clean = _noisy_target(params, 5, runs, noise=0.0)
     away = (noisy - clean).square().sum((-1, -2)).sqrt().numpy()
     starts = np.array([params.matrix_start, LARGE])
     singular, rank, error = ([[], []] for _ in range(3))
@@ -137,7 +137,7 @@ def gaussian(params: Parameters) -> Gaussian:
         W = gaussian_factors(runs, depth, n, 1.0, generator)
         both = torch.cat([W * size ** (1 / depth) for size in starts])
         iterations, products = products_along(
-            both, noisy.repeat(2, 1, 1), top_step(params, depth), params.matrix_steps, params.device
+            both, noisy.repeat(2, 1, 1), _top_step(params, depth), params.matrix_steps, params.device
         )
         values = torch.linalg.svdvals(torch.tensor(products)).numpy()
         distance = np.sqrt(((products - clean.numpy()[np.arange(2 * runs) % runs]) ** 2).sum((-1, -2)))

@@ -196,8 +196,9 @@ def limit(params: Parameters, spectra: Spectra) -> Limit:
     for row, depth in enumerate(params.factors):
         alpha, slowest = params.alpha(depth), target[-1] / 2
         own = step_limit(target[0] + sizes, depth)
-        closing = -np.log(1e-12) / (own.min() * depth * slowest ** (2 - 2 / depth))
-        most = int(k_upper(slowest, depth, alpha, own.min(), 0.9 * slowest) + closing) + 600
+        least = own.min(initial=float(step_limit(target[0], depth)))
+        closing = -np.log(1e-12) / (least * depth * slowest ** (2 - 2 / depth))
+        most = int(k_upper(slowest, depth, alpha, least, 0.9 * slowest) + closing) + 600
         for k, steps in enumerate((own, 0 * sizes + ABOVE * step_limit(target[0], depth))):
             eta = steps[:, None, None]
             given = {"depth": depth, "alpha": alpha, "steps": most, "device": params.device}
@@ -205,7 +206,7 @@ def limit(params: Parameters, spectra: Spectra) -> Limit:
             error[k, row] = np.abs(products[..., :r] - values[..., :r]).max(-1)
             bound = decay_bound(np.minimum(values, 0), depth, alpha, eta, most)
             decay[k, row] = np.where(values < 0, np.abs(products) ** (1 / depth) / bound, 0).max(initial=0)
-            alone, _ = increase(padded, eta=steps.min(), **given)
+            alone, _ = increase(padded, eta=steps.min(initial=ABOVE * float(step_limit(target[0], depth))), **given)
             clean[k, row] = np.abs(alone[:r] - target).max()
             if k == 0:
                 final.append(products)
