@@ -55,6 +55,9 @@ REFUSED = [
     ({"conv_rank": 7}, "conv_rank: got 7, allowed: at most 6 here"),
     ({"spectrum": [2.0, 0.1]}, "band_alpha: got 0.3, allowed: a square below half the least of spectrum"),
     ({"alphas": [0.2, 0.1], "spectrum": [2.0, 0.5]}, "alphas: got 0.2 in it"),
+    ({"spectrum": [20.0, 0.3], "band_alpha": 0.1}, "spectrum: got [20.0, 0.3], allowed: the largest at most 50 times"),
+    ({"t_conv": 50.0, "beta_conv": 0.02}, "t_conv: got 50.0, allowed: at most"),
+    ({"conv_rows": 256, "conv_columns": 256, "conv_seeds": 128}, "conv_seeds: got 128, allowed: at most"),
     ({"width": 66}, "width: got 66, allowed: an integer from 32 to 512, a multiple of 4"),
 ]
 
@@ -252,6 +255,11 @@ def test_gradient_flow_has_an_order_from_small_starts_only():
     assert theory.gradient_time(s, 0.9, 0.9).round(2).tolist() == [0.38, 0.65, 0.37]
 
 
+def test_a_wide_gaussian_matrix_is_as_flat_as_the_edges_of_its_law():
+    values = torch.linalg.svdvals(gaussian(100, 400, seed=3))
+    assert float(values[-1] / values[0]) == pytest.approx(theory.gaussian_flatness(100, 400), abs=0.03)
+
+
 # --- Muon --------------------------------------------------------------------------------------------------------
 
 
@@ -419,8 +427,8 @@ def test_training_follows_the_optimizer_until_the_level(monkeypatch):
         def value(B=B, A=A, target=target):
             return ((B @ A - target) ** 2).sum()
 
-        first = float(value())
-        run = follow([(B, A)], value, lambda value=value: np.array([float(value())]), rule,
+        first = value().item()
+        run = follow([(B, A)], value, lambda value=value: np.array([value().item()]), rule,
                      level=np.array([0.9 * first]), steps=200, every=2)  # fmt: skip
         assert run.losses[-1, 0] <= 0.9 * first
         assert run.losses[-2, 0] > 0.9 * first

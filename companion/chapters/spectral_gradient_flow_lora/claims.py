@@ -238,6 +238,9 @@ C2d = Claim(
 def ceiling(results: Results, name: str) -> Measured:
     """Largest share of ``(||B_0|| + t)(||A_0|| + t)`` that the largest singular value takes."""
     r = results.growth
+    t, alpha = np.linspace(0.01, 20, 2000), r.alphas.max()
+    if (theory.gradient_value(t, r.s[0], alpha) / (alpha + t) ** 2).max() < 1.5:
+        raise Undecided("spectrum: its largest value is too small for gradient flow to run ahead of anything")
     runs = rule(r, name)
     clock = np.where(runs.clock() > 0, runs.clock(), np.nan)
     return {"share": np.nanmax(runs.values[..., 0] / ((r.norms[0] + clock) * (r.norms[1] + clock)))}

@@ -21,6 +21,9 @@ PAPER = Paper(
     arxiv="2602.06385",
 )
 
+MOST_STEPS = 60_000  # of a convergence run
+MOST_NUMBERS = 3 * 10**8  # that the looks at all convergence runs may hold
+
 Value = Annotated[float, pydantic.Field(ge=0.05, le=20.0)]
 Start = Annotated[float, pydantic.Field(ge=1e-4, le=0.2)]
 Scale = Annotated[float, pydantic.Field(ge=0.01, le=4.0)]
@@ -59,7 +62,7 @@ class Parameters(parameters.Parameters):
     )
     conv_rank: int = parameter("rank r of the factors in the convergence runs", quick=4, ge=2, le=32)
     beta_conv: float = parameter("smoothing β of the convergence runs", quick=0.1, ge=0.02, le=1.0)
-    t_conv: float = parameter("time at which the convergence runs end", quick=8.0, paper=20.0, ge=1.0, le=50.0)
+    t_conv: float = parameter("time at which the convergence runs end", quick=8.0, paper=12.0, ge=1.0, le=50.0)
     lams: list[Annotated[float, pydantic.Field(ge=0.05, le=10.0)]] = parameter(
         "weights λ of the squared norms; runs without them come along", quick=[0.3, 2.5], min_length=1, max_length=4
     )
@@ -108,12 +111,23 @@ class Parameters(parameters.Parameters):
                            ("conv_rank", len(self.conv_spectrum))):  # fmt: skip
             if getattr(self, name) > most:
                 raise ValueError(f"{name}: got {getattr(self, name)}, allowed: at most {most} here")
+        if self.spectrum[0] > 50 * self.spectrum[-1]:
+            raise ValueError(f"spectrum: got {self.spectrum}, allowed: the largest at most 50 times the least")
         if self.band_alpha**2 >= self.spectrum[-1] / 2:
             raise ValueError(f"band_alpha: got {self.band_alpha}, allowed: a square below half the least of spectrum")
         if max(self.alphas) ** 2 >= self.spectrum[-1] / 20:
             raise ValueError(
                 f"alphas: got {max(self.alphas)} in it, allowed: squares below a twentieth of the spectrum"
             )
+        fastest = 8 * max(self.init_scales) ** 2 + 2 * self.conv_spectrum[0] + max(self.lams)
+        if self.t_conv * fastest / self.beta_conv > MOST_STEPS:
+            most = MOST_STEPS * self.beta_conv / fastest
+            raise ValueError(f"t_conv: got {self.t_conv}, allowed: at most {most:.3g} at this beta_conv (steps)")
+        runs = (1 + len(self.lams)) * len(self.init_scales) * self.conv_seeds
+        kept = runs * (self.conv_rows + self.conv_columns) * self.conv_rank * 400
+        if kept > MOST_NUMBERS:
+            most = self.conv_seeds * MOST_NUMBERS // kept
+            raise ValueError(f"conv_seeds: got {self.conv_seeds}, allowed: at most {most} at these sizes (memory)")
         return self
 
     def rng(self, stream: int, part: int = 0) -> np.random.Generator:

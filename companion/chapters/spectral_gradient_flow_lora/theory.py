@@ -41,6 +41,15 @@ def band(t: ArrayLike, alpha: float, K: float) -> tuple[np.ndarray, np.ndarray]:
     return alpha + t / np.sqrt(1 + K**-2), alpha + t
 
 
+def gaussian_flatness(rank: int, columns: int) -> float:
+    """``sigma_r / sigma_1`` of a Gaussian ``rank x columns`` matrix, for large sizes: ``(1 - y) / (1 + y)``.
+
+    ``y = sqrt(rank / columns)``, at most one; the edges of the Marchenko-Pastur law.
+    """
+    y = (rank / columns) ** 0.5
+    return (1 - y) / (1 + y)
+
+
 def soft_threshold(s: np.ndarray, rank: int, lam: float) -> np.ndarray:
     """Singular values of the global minimum: ``max(s_i - lam, 0)`` for the ``rank`` largest, and zeros."""
     kept = np.arange(len(s)) < rank

@@ -97,8 +97,8 @@ class Language:
 
 
 def ratio(values: np.ndarray) -> np.ndarray:
-    """Smallest over largest along the last axis, of values in decreasing order."""
-    return values[..., -1] / values[..., 0]
+    """Smallest over largest along the last axis, of values in decreasing order; NaN where the largest is zero."""
+    return values[..., -1] / np.where(values[..., 0] != 0, values[..., 0], np.nan)
 
 
 @experiment
