@@ -548,13 +548,15 @@ def changed(results, experiment, **fields):
 
 def test_what_cannot_be_decided_names_the_parameter(tiny):
     _, results = tiny
-    rate = results.thresholds.rate
+    rate, rate_mc = results.thresholds.rate, results.thresholds.rate_mc
     for broken, measure, name in (
-        (changed(results, "thresholds", rate=0 * rate), growth, "m_over_ar"),
-        (changed(results, "thresholds", rate_mc=0 * results.thresholds.rate_mc), multiple, "m_over_nr"),
+        (changed(results, "thresholds", rate=0 * rate, trials=6), growth, "m_over_ar"),
+        (changed(results, "thresholds", rate=1 + 0 * rate, rate_mc=0 * rate_mc, trials=6), multiple, "m_over_nr"),
         (changed(results, "spectrum", m=np.array([5, 10])), isometry, "m:"),
         (changed(results, "spectrum", m=np.array([10**6])), isometry, "m:"),
         (changed(results, "noise", predicted=np.full(7, np.nan)), noisy, "a:"),
+        (results, noisy, "repeats"),
+        (results, growth, "trials"),
     ):
         with pytest.raises(Undecided, match=name):
             measure(broken, "IMC")
@@ -566,6 +568,7 @@ def test_thresholds_are_compared_in_their_units(tiny):
     r = changed(
         results, "thresholds", a=np.array([4]), r=2, n=np.array([40, 80]), m=np.array([[16.0, 32.0]]), rate=rate,
         n_mc=np.array([20, 40]), m_mc=np.array([[80.0, 160.0], [160.0, 320.0]]), rate_mc=np.array([[0.0, 1.0]] * 2),
+        trials=6,
     )  # fmt: skip
     assert growth(r, "IMC") == {"mean": pytest.approx(1), "largest": pytest.approx(1)}
     assert growth(r, "MC") == {"mean": pytest.approx(2), "largest": pytest.approx(2)}

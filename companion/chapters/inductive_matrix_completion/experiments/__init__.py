@@ -14,7 +14,7 @@ from companion.chapters.inductive_matrix_completion.experiments.errors import (
     mixture,
     noise,
 )
-from companion.chapters.inductive_matrix_completion.experiments.recommendation import Films, films
+from companion.chapters.inductive_matrix_completion.experiments.recommendation import METHODS, Films, films
 from companion.chapters.inductive_matrix_completion.experiments.sampling import (
     Convergence,
     Spectrum,
@@ -28,6 +28,7 @@ from companion.chapters.inductive_matrix_completion.experiments.sampling import 
 from companion.chapters.inductive_matrix_completion.parameters import Parameters
 
 __all__ = [
+    "METHODS",
     "Results",
     "coherent",
     "cold",

@@ -42,6 +42,8 @@ class Noise:
     #: predicted_mc, predicted_imc: predictions there, by the degrees of freedom without features and with
     predicted_mc: float
     predicted_imc: float
+    #: rank
+    r: int
 
 
 def _predicted(sigma: float, d: int, r: int, m: int) -> float:
@@ -56,6 +58,7 @@ def noise(params: Parameters) -> Noise:
     cells = [(size, a, m, s) for size in sizes]
     cells += [(n, 2 * a, m, s), (n, a, m // 2, s), (n, a, 2 * m, s), (n, a, m, s / 5), (n, a, m, 2 * s)]
     errors = []
+    cells = [(size, features, min(count, size**2), level) for size, features, count, level in cells]
     for row, (size, features, count, level) in enumerate(cells):
         rng = params.rng(11, row)
         problem = draw(rng, params.repeats, size, features, r, params.kappa)
@@ -76,6 +79,7 @@ def noise(params: Parameters) -> Noise:
         error_mc=error_mc,
         predicted_mc=_predicted(s, n, r, m_mc),
         predicted_imc=_predicted(s, a, r, m_mc),
+        r=r,
     )
 
 
@@ -219,14 +223,15 @@ class Coherent:
     #: n^2 max |P_T(e_i e_j^T)|^2 of one matrix each, ``(N,)``
     coherence_private: np.ndarray
     coherence_spread: np.ndarray
-    #: entries seen
+    #: entries seen, rank
     m: int
+    r: int
 
 
 @experiment
 def coherent(params: Parameters) -> Coherent:
-    """The same number of entries, six for each of ``a r``, at the smallest and the middle size."""
-    a, r, sizes = params.a, params.r, sorted({min(params.n_list), middle(params.n_list)})
+    """The same number of entries, six for each of ``a r``, at the largest size and half of it."""
+    a, r, sizes = params.a, params.r, sorted({max(params.a, max(params.n_list) // 2), max(params.n_list)})
     m = 6 * a * r
     shares: dict[int, list[float]] = {0: [], 1: []}
     coherences: dict[int, list[float]] = {0: [], 1: []}
@@ -242,5 +247,5 @@ def coherent(params: Parameters) -> Coherent:
             coherences[which].append(theory.coherence(problem.X, problem.Y, problem.A[:, 0], problem.B[:, 0]))
     return Coherent(
         n=np.array(sizes), private=np.array(shares[1]), spread=np.array(shares[0]),
-        coherence_private=np.array(coherences[1]), coherence_spread=np.array(coherences[0]), m=m,
+        coherence_private=np.array(coherences[1]), coherence_spread=np.array(coherences[0]), m=m, r=r,
     )  # fmt: skip

@@ -47,8 +47,9 @@ class Thresholds:
     m_mc: np.ndarray
     #: rate_mc: share of successes there, ``(N', K')``
     rate_mc: np.ndarray
-    #: rank
+    #: rank, runs for each number of entries
     r: int
+    trials: int
 
     def half(self) -> np.ndarray:
         """Entries at which half of the runs succeed, ``(A, N)``."""
@@ -85,7 +86,7 @@ def thresholds(params: Parameters) -> Thresholds:
         _success(params, params.rng(2, n), n, max(few, r), m_mc[row], features=False) for row, n in enumerate(sizes_mc)
     ]
     return Thresholds(np.array(a_list), np.array(sizes), m, np.array(rate), np.array(sizes_mc), m_mc,
-                      np.array(rate_mc), r)  # fmt: skip
+                      np.array(rate_mc), r, params.trials)  # fmt: skip
 
 
 @dataclass(frozen=True)
