@@ -21,6 +21,7 @@ from companion.chapters.deep_matrix_completion.experiments.plasticity import FIT
 from companion.chapters.deep_matrix_completion.family import (
     aligned_coupling,
     conserved,
+    family_coupling,
     limit,
     ratio_kept,
     second_value_constant,
@@ -55,7 +56,7 @@ SMALL = {
 
 # tests/test_chapters.py runs these.
 TINY = SMALL | {
-    "deepest": 3, "eps_list": [0.1, 0.01], "n_starts": 4, "n_menon": 20, "d_depth": 3, "n_depth": 4, "n_blocks": 2,
+    "deepest": 3, "eps_list": [0.1, 0.01], "n_starts": 8, "n_menon": 20, "d_depth": 3, "n_depth": 4, "n_blocks": 2,
     "d_lop": 9, "n_lop": 3, "d_data": 10, "n_data": 2, "lop_steps": 100, "data_steps": 100,
 }  # fmt: skip
 EXTREMES = [
@@ -204,6 +205,15 @@ def test_aligned_flat_factors_have_the_coupling_of_the_closed_form(depth, d):
     cosines = cross_coupling(W, of_diagonal=True)
     assert float(cosines[0, 1]) == pytest.approx(aligned_coupling(depth, d), abs=1e-12)
     assert float(cross_coupling(W)) == pytest.approx(aligned_coupling(depth, d), abs=1e-12)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_coupling_of_equal_factors_is_that_of_their_two_eigenvalues(depth):
+    d, x, y = 4, 1.3, 0.4
+    factor = y * torch.eye(d, dtype=torch.float64) + (x - y) / d
+    cosines = cross_coupling(factor.repeat(depth, 1, 1), of_diagonal=True)
+    assert float(cosines[0, 1]) == pytest.approx(float(family_coupling(depth, d, x, y)), abs=1e-12)
+    assert float(family_coupling(depth, d, 1.0, 0.0)) == pytest.approx(aligned_coupling(depth, d))
 
 
 def test_a_gram_matrix_is_the_limit_of_depth_two_for_targets_of_both_signs():

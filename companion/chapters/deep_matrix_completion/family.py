@@ -72,6 +72,19 @@ def second_value_constant(depth: int, d: int, m: float) -> float:
     return float(((1 - 1 / m) ** power - (1 + (d - 1) / m) ** power) ** (depth / power))
 
 
+def family_coupling(depth: int, d: int, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """``K_ij / K_ii`` of diagonal entries for equal factors with eigenvalue ``x`` on the constant vector, else ``y``.
+
+    With ``k(p) = (x^(2p) - y^(2p)) / d`` off the diagonal of the p-th power and ``k(p) + y^(2p)`` on it, the sums of
+    ``k(p) k(L-1-p)`` over ``p = 1, ..., L-2`` and of the products on the diagonal over ``p = 0, ..., L-1``.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    off = [(x ** (2 * p) - y ** (2 * p)) / d for p in range(depth)]
+    on = [one + y ** (2 * p) for p, one in enumerate(off)]
+    between = sum((off[p] * off[depth - 1 - p] for p in range(depth)), np.zeros_like(x))
+    return between / sum(on[p] * on[depth - 1 - p] for p in range(depth))
+
+
 def aligned_coupling(depth: int, d: int) -> float:
     """``K_ij / K_ii`` of diagonal entries at a rank-one solution with aligned flat factors, ``(L-2) / (L-2+2d)``."""
     return (depth - 2) / (depth - 2 + 2 * d)

@@ -39,7 +39,7 @@ class Parameters(parameters.Parameters):
     m: float = parameter("diagonal over off-diagonal entries of the family's coupled start", quick=10.0, ge=4, le=50)
     n_blocks: int = parameter("observed blocks of the family", quick=3, ge=2, le=8)
     block_size: int = parameter("size of the larger blocks; blocks of size one run beside them", quick=2, ge=2, le=4)
-    n_starts: int = parameter("random starts of each kind on which one entry is watched", quick=16, paper=400, ge=4,
+    n_starts: int = parameter("random starts of each kind on which one entry is watched", quick=16, paper=400, ge=8,
                               le=2000)  # fmt: skip
     n_menon: int = parameter("random starts of the 2×2 problem at each scale", quick=200, paper=5000, ge=20, le=50_000)
     d_depth: int = parameter("dimension in which depths are compared", quick=8, paper=12, ge=3, le=32)

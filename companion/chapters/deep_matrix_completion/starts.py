@@ -16,19 +16,12 @@ def family(depth: int, dim: int, scale: float, m: float) -> torch.Tensor:
     return factor.repeat(depth, 1, 1)
 
 
-def diagonal(
-    replicas: int, depth: int, dim: int, scale: float, generator: torch.Generator, *, positive: bool = False
-) -> torch.Tensor:
-    """Random diagonal factors: normal entries, or uniform ones from 1/2 to 3/2, times ``scale^(1/L)``.
+def diagonal(replicas: int, depth: int, dim: int, scale: float, generator: torch.Generator) -> torch.Tensor:
+    """Random diagonal factors, their entries uniform from 1/2 to 3/2, times ``scale^(1/L)``.
 
-    At depth three and more a product of diagonal entries keeps its sign, so that a target is reached from positive
-    ones only.
+    They are positive, because at depth three and more a product of diagonal entries keeps its sign.
     """
-    size = (replicas, depth, dim)
-    if positive:
-        entries = 0.5 + torch.rand(size, generator=generator, dtype=torch.float64)
-    else:
-        entries = torch.randn(size, generator=generator, dtype=torch.float64)
+    entries = 0.5 + torch.rand(replicas, depth, dim, generator=generator, dtype=torch.float64)
     return torch.diag_embed(entries * scale ** (1 / depth))
 
 

@@ -109,7 +109,7 @@ def depths(params: Parameters) -> Depths:
         W = torch.cat(
             [
                 gaussian_factors(count, depth, d, DEPTH_SCALE, params.generator(2, depth)),
-                diagonal(count, depth, d, DEPTH_SCALE, params.generator(3, depth), positive=True),
+                diagonal(count, depth, d, DEPTH_SCALE, params.generator(3, depth)),
             ]
         ).to(params.device)
         flow = gradient_flow(

@@ -54,7 +54,7 @@ def family(params: Parameters) -> Family:
             W = torch.stack([family_start(depth, d, e, one) for one in m for e in eps]).to(params.device)
             mask = torch.tensor(blocks(n, int(s)))
             # Within a block the flow forgets its start only like a power of time: a tolerance that it can reach.
-            accuracy = {"tol": 1e-8, "most": 6000} if s == 1 else {"tol": 1e-4, "most": 1200}
+            accuracy = {"tol": 1e-8, "most": 6000} if s == 1 else {"tol": 1e-4, "most": 3000}
             flow = gradient_flow(W, torch.ones(d, d), mask, stable=0.5, relative=0.02, **accuracy)
             values = torch.linalg.svdvals(product(flow.W)).cpu().numpy().reshape(*shape[2:], d)
             measured[i, j] = values[..., :n]

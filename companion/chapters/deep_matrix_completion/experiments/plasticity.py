@@ -211,6 +211,10 @@ class Completion:
     error: np.ndarray
     #: mean squared residual on the observed entries, ``(D, N)``
     residual: np.ndarray
+    #: scale of the start
+    scale: float
+    #: share of the entries that was observed
+    observed: float
 
 
 @experiment
@@ -237,4 +241,6 @@ def completion(params: Parameters) -> Completion:
         target_rank=effective_rank(np.linalg.svd(target, compute_uv=False)),
         error=np.stack(error),
         residual=np.stack(residual),
+        scale=params.eps_data,
+        observed=float(mask.mean()),
     )
