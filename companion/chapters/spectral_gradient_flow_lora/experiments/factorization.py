@@ -60,6 +60,8 @@ class Growth:
     level: float
     #: sizes of the starts, decreasing, ``(sizes,)``
     alphas: np.ndarray
+    #: step size of the spectral flow
+    eta: float
     #: spectral norms of the two factors at the start, ``(2, sizes, starts, seeds)``
     norms: np.ndarray
     spectral: Runs
@@ -164,7 +166,7 @@ def growth(params: Parameters) -> Growth:
     s, alphas = np.array(params.spectrum), np.array(sorted(set(params.alphas), reverse=True))
     problem, horizon, middle = _problem(params, s, len(s), alphas, 0), 1.1 * s[0] ** 0.5, len(alphas) // 2
     return Growth(
-        s=s, level=params.level, alphas=alphas,
+        s=s, level=params.level, alphas=alphas, eta=params.eta,
         norms=torch.stack([torch.linalg.matrix_norm(factor, 2) for factor in (problem.B, problem.A)]).cpu().numpy(),
         spectral=problem.spectral(params.eta, params.beta, horizon),
         # Random starts overlap a mode less than their size says: three times what theory asks of aligned ones.
