@@ -313,13 +313,13 @@ def _gaps(films: Films, method: str) -> Measured:
     if not few.any():
         raise Undecided("fractions: needs one from 0.1 to 0.4")
     _enough(films, few)
-    ahead = films.of("MC") - films.of(method)
+    ahead = films.ahead(method)
     simple = films.of("biases") - films.of(method)
     return {"over_mc": ahead[few].min(), "over_biases": simple[few].min()}
 
 
 def on_movielens(results: Results, method: str) -> Measured:
-    """Least lead over MC and over biases at 10 to 40 percent of the ratings, on MovieLens."""
+    """Least leads at 10 to 40 percent of the ratings, on MovieLens: over MC or the mean, and over biases."""
     if results.films.name != "movielens-small":
         raise Undecided("ratings: needs movielens-small, which is not part of the book; these are synthetic")
     return _gaps(results.films, method)
@@ -329,10 +329,11 @@ GAP = "over_mc > 0.03 and over_biases > 0"
 
 C7a = Claim(
     id="C7a",
-    says="On MovieLens side information pays where ratings are few: IMC predicts better than matrix completion.",
+    says="On MovieLens side information pays where ratings are few: IMC predicts better than matrix completion, and "
+    "than the mean and the biases.",
     criterion=GAP,
-    reason="lead in root-mean-square error at 10 to 40 percent of the ratings, on every split; over twenty splits of "
-    "300 users and films it was at least 0.07",
+    reason="leads in root-mean-square error at 10 to 40 percent of the ratings, on every split, the first one over the "
+    "better of MC and the mean; over twenty splits of 300 users and films they were at least 0.067 and 0.018",
     measure=on_movielens,
     on="IMC, subspace",
     control=Control("as many random features", on="IMC, random features"),
@@ -351,7 +352,8 @@ C7b = Claim(
     id="C7b",
     says="The same holds for synthetic ratings that stand in for MovieLens.",
     criterion=GAP,
-    reason="lead in root-mean-square error at 10 to 40 percent of the ratings, on every split",
+    reason="leads in root-mean-square error at 10 to 40 percent of the ratings, on every split, the first one over the "
+    "better of MC and the mean",
     measure=on_stand_in,
     on="IMC, subspace",
     control=Control("as many random features", on="IMC, random features"),
@@ -361,13 +363,13 @@ C7b = Claim(
 
 
 def shrinks(results: Results, method: str) -> Measured:
-    """Lead over MC with few ratings and with most."""
+    """Lead over the better of MC and the mean, with few ratings and with most."""
     r = results.films
     early, late = (r.fraction >= 0.1) & (r.fraction <= 0.3), r.fraction >= 0.7
     if not (early.any() and late.any()):
         raise Undecided("fractions: needs one from 0.1 to 0.3 and one from 0.7 on")
     _enough(r, early)
-    ahead = (r.of("MC") - r.of(method)).mean(1)
+    ahead = r.ahead(method).mean(1)
     return {"few": ahead[early].max(), "most": ahead[late].min()}
 
 

@@ -66,13 +66,13 @@ def stand_in(rng: np.random.Generator, users: int, movies: int) -> Ratings:
     """
     genres = rng.random((movies, 10)) < rng.uniform(0.1, 0.4, 10)
     place = (genres - genres.mean(0)) @ rng.normal(size=(10, 2)) + 0.5 * rng.normal(size=(movies, 2))
-    taste = rng.normal(size=(users, 2)) * np.array([0.5, 0.35])
+    taste = rng.normal(size=(users, 2)) * np.array([0.55, 0.4])
     opinion = 3.6 + 0.35 * rng.normal(size=(users, 1)) + 0.35 * rng.normal(size=movies)
     opinion += taste @ (place / place.std(0)).T
     heard = np.exp(0.7 * rng.normal(size=(users, 1)) + 0.6 * rng.normal(size=movies))
     seen = rng.random((users, movies)) < np.minimum(0.32 * heard / heard.mean(), 0.95)
     user, movie = np.nonzero(seen)
-    noisy = opinion[user, movie] + 0.7 * rng.normal(size=len(user))
+    noisy = opinion[user, movie] + 0.6 * rng.normal(size=len(user))
     rating = np.clip(np.rint(2 * noisy) / 2, 0.5, 5)
     return Ratings(user, movie, rating, genres, rng.integers(1950, 2016, movies), users)
 

@@ -43,6 +43,10 @@ class Films:
         """Errors of one method, ``(F, splits)``."""
         return self.rmse[METHODS.index(method)]
 
+    def ahead(self, method: str) -> np.ndarray:
+        """Lead of a method over the better of MC and the mean, which a validation could choose: ``(F, splits)``."""
+        return np.minimum(self.of("MC"), self.of("mean")) - self.of(method)
+
 
 def _ratings(params: Parameters) -> tuple[Ratings, str, str]:
     if params.ratings != "stand-in":
