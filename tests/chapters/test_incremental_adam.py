@@ -560,6 +560,22 @@ def test_epsilon_is_reached_when_the_gradient_has_fallen_below_it(results):
     assert np.isnan(epsilon.reached[0])
 
 
+def test_runs_too_short_for_a_direction_decide_nothing(params, results):
+    """No margin is larger than the steps allow, up to the lemma's constant; where they allow little, nothing shows."""
+    runs = results.runs
+    steps = (1 + np.arange(20_000) / params.t0) ** -params.decay
+    assert runs.room == pytest.approx(runs.data.margins[1].min() * params.eta0 * steps.sum())
+    assert runs.room_signum == pytest.approx(runs.room * params.eta_signum / params.eta0)
+    largest = max(curve.margin.min() for curve in (*runs.signum, runs.sign_sgd))
+    assert largest <= runs.room_signum * (runs.data.margins[1].max() / runs.data.margins[1].min())
+    verdicts = verify(params, dataclasses.replace(results, **swapped_runs(results, room=1.0)))
+    assert [v.claim for v in verdicts if not v.decided] == [
+        "C1a", "C1b", "C2", "C4c", "C4e", "C4f", "C5b", "C7a", "C7b", "C7c", "C7d", "C8",
+    ]  # fmt: skip
+    verdicts = verify(params, dataclasses.replace(results, **swapped_runs(results, room_signum=1.0)))
+    assert [v.claim for v in verdicts if not v.decided] == ["C6a", "C7c"]
+
+
 def swapped_runs(results, **changes):
     return {"runs": dataclasses.replace(results.runs, **changes)}
 

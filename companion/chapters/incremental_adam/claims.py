@@ -20,6 +20,20 @@ def settled(values: np.ndarray, what: str) -> np.ndarray:
     return values
 
 
+ROOM = 5.0  # margins that a run's steps have to allow, for its direction to say anything about a limit
+
+
+def ensure_room(results: Results, rule: str = "Adam") -> None:
+    """Undecided if steps are so few and small that no run can have come near a limit."""
+    runs = results.runs
+    room, step = (runs.room_signum, "eta_signum") if rule == "Signum" else (runs.room, "eta0")
+    if room < ROOM:
+        raise Undecided(
+            f"epochs, steps, {step}: the steps add up to margins of {room:.2g} at most; a direction shows from some "
+            f"{ROOM:g} on"
+        )
+
+
 # --- full-batch Adam ------------------------------------------------------------------------------------------------
 
 
@@ -30,6 +44,7 @@ def curve(runs: Runs, batch: str) -> Curve:
 
 def margins(results: Results, batch: str) -> dict[str, Any]:
     """Smallest normalized margin in the infinity-norm and largest in the 2-norm over all datasets."""
+    ensure_room(results)
     end = curve(results.runs, batch)
     return {"rinf": end.rinf[-1].min(), "r2": end.r2[-1].max()}
 
@@ -55,6 +70,7 @@ def usual(epsilons: np.ndarray) -> int:
 
 def turn(results: Results, constant: str) -> dict[str, Any]:
     """Mean margins at the end, and how far below its highest value the infinity-norm's is."""
+    ensure_room(results)
     result = results.epsilon
     which = usual(result.epsilons) if constant == "usual ε" else 0
     r2, rinf = result.r2[:, which].mean(-1), result.rinf[:, which].mean(-1)
@@ -81,6 +97,7 @@ C1b = Claim(
 
 def rademacher(results: Results, batch: str) -> dict[str, Any]:
     """Worst margins on scaled Rademacher data over datasets and pairs of rates, and whether the runs are different."""
+    ensure_room(results)
     runs = results.runs
     rows = runs.kinds[1]
     ends = {"full batch": runs.full, "one sample": runs.cyclic}[batch]
@@ -188,6 +205,7 @@ C4b = Claim(
 
 def candidates(results: Results, batch: str) -> dict[str, Any]:
     """Distance of Adam's ends from AdamProxy's fixed point, at most, and from the 2-norm direction, on average."""
+    ensure_room(results)
     found, runs = results.fixed_points, results.runs
     if batch == "full batch":
         end = curve(runs, batch).last[runs.kinds[0]]
@@ -247,6 +265,7 @@ def batch_distances(results: Results, point: str) -> np.ndarray:
 
 def prediction(results: Results, point: str) -> dict[str, Any]:
     """Largest distance of incremental Adam's ends from fixed points, for each pair of rates and batch size."""
+    ensure_room(results)
     found: FixedPoints = results.fixed_points
     rates = settled({"own": found.own, "AdamProxy's": found.limit}[point], "a pair of rates")
     batches = settled(batch_distances(results, point), "a batch size")
@@ -271,6 +290,7 @@ C4e = Claim(
 
 def two_ends(results: Results, data: str) -> dict[str, Any]:
     """Distance of runs from two starts to their own fixed points, and of their ends to each other."""
+    ensure_room(results)
     found = results.fixed_points
     own, between = {
         "two samples": (found.starts_own, np.array([found.starts_apart])),
@@ -323,6 +343,7 @@ C5a = Claim(
 
 def diagonal(results: Results, signs: str) -> dict[str, Any]:
     """The worst over delta of the shifted diagonal's fixed point and of incremental Adam's end."""
+    ensure_room(results)
     result, row = results.reductions, ("as they are", "flipped").index(signs)
     return {
         "first": settled(result.first[row], "the shifted diagonal").min(),
@@ -354,6 +375,7 @@ C5b = Claim(
 
 def signum_margin(results: Results, momentum: str) -> dict[str, Any]:
     """Smallest normalized infinity-norm margin over datasets and batch sizes."""
+    ensure_room(results, "Signum")
     runs = results.runs
     curves = {"with momentum": runs.signum, "without": (runs.sign_sgd,)}[momentum]
     return {"rinf": min(curve.rinf[-1].min() for curve in curves)}
@@ -463,6 +485,7 @@ C6d = Claim(
 
 def sampling(results: Results, other: str) -> dict[str, Any]:
     """Largest distance of directions between cyclic Adam and others, and whether the runs are different."""
+    ensure_room(results)
     runs = results.runs
     others = {"other orders": runs.sampled, "full batch": (curve(runs, "full batch"),)}[other]
     ends = np.array([runs.cyclic[0].last, *(end.last for end in others)])
@@ -485,6 +508,7 @@ C7a = Claim(
 
 def growth(results: Results, rule: str) -> dict[str, Any]:
     """Mean infinity-norm margin over all datasets for each batch size."""
+    ensure_room(results)
     runs = results.runs
     mean = np.array([end.rinf[-1].mean() for end in {"Adam": runs.adam, "SGD": runs.sgd}[rule]])
     return {"rinf": mean, "rise": mean[-1] - mean[0], "grows": bool((np.diff(mean) > 0).all())}
@@ -504,6 +528,7 @@ C7b = Claim(
 
 def spread(results: Results, rule: str, norm: str) -> dict[str, Any]:
     """Largest spread of a margin over batch sizes, and whether the runs are different."""
+    ensure_room(results, rule)
     runs = results.runs
     curves = {"Adam": runs.adam, "Signum": runs.signum, "SGD": runs.sgd}[rule]
     values = np.array([getattr(end, norm)[-1] for end in curves])
@@ -552,6 +577,7 @@ C7d = Claim(
 
 def digits(results: Results, batch: str) -> dict[str, Any]:
     """Distance of directions from the fixed points for each pair of digits, and the share of unseen digits right."""
+    ensure_room(results)
     result, row = results.images, ("one sample", "full batch").index(batch)
     distances = settled((result.prediction, result.full)[row], "a pair of digits at beta1 and beta2")
     return {"distance": distances, "accuracy": result.accuracy[row].min()}

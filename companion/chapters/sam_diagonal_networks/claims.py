@@ -493,6 +493,11 @@ C5c = Claim(
 def other_problems(results: Results, rule: str) -> dict[str, Any]:
     """Smallest share of recorded times at which a rule names the leader."""
     sweep = results.sweep
+    if len(sweep.agreement_random) < 3:
+        raise Undecided(
+            f"random_problems: got {len(sweep.agreement_random)}; 3 or more are needed, as uneven starts may lie in "
+            "the order of the vertex by chance"
+        )
     uneven = sweep.agreement_uneven if rule == "parabola" else sweep.agreement_uneven_plain
     return {
         "uniform": sweep.agreement_random.min(),

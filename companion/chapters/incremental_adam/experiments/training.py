@@ -61,6 +61,10 @@ class Runs:
     sgd: tuple[Curve, ...]
     #: Signum without momentum, one sample a step
     sign_sgd: Curve
+    #: least over the datasets and runs of ``gamma_inf`` times the sum of Adam's steps: margins do not grow beyond
+    room: float
+    #: the same for Signum
+    room_signum: float
 
     @property
     def kinds(self) -> tuple[slice, slice]:
@@ -106,6 +110,8 @@ def runs(params: Parameters) -> Runs:
     larger = [curves("signum", b, 1, passes(b), beta1=params.beta_signum, **slow)[0] for b in sizes[1:]]
     # SGD is here for comparison only: half the length is enough.
     sgd = [curves("sgd", b, 1, max(1, passes(b) // 2), **params.step)[0] for b in sizes]
+    fewest = min(passes(b) * (N // b) for b in sizes)
+    room = data.margins[1].min() * ((1 + np.arange(fewest) / params.t0) ** -params.decay).sum()
     return Runs(
         data=data,
         betas=betas,
@@ -117,6 +123,8 @@ def runs(params: Parameters) -> Runs:
         signum=(signum, *larger),
         sgd=tuple(sgd),
         sign_sgd=sign_sgd,
+        room=float(params.eta0 * room),
+        room_signum=float(params.eta_signum * room),
     )
 
 
