@@ -722,6 +722,16 @@ def test_what_cannot_be_decided_says_what_it_needs(tiny):
         assert reason in verdicts[claim].criterion
 
 
+def test_where_nothing_collapses_nothing_is_repaired(tiny):
+    params, results = tiny
+    trained = dict(results.retrained.sets["digits"])
+    trained["clean", 0.9, "DUAL"] = trained["clean", 0.9, "random"]
+    verdicts = verify(params, dataclasses.replace(results, retrained=experiments.Retrained({"digits": trained})))
+    for claim in ("C4c", "C5b"):
+        assert not verdicts[claim].decided
+        assert verdicts[claim].criterion.startswith("needs a collapse")
+
+
 def test_criteria_are_joined_over_the_datasets_that_were_run():
     params = Parameters.resolve(datasets=["digits", "fashion-mini"], device="cpu")
     assert claims.joined("gain_@ > 0")(params) == "gain_digits > 0 and gain_mini > 0"
