@@ -246,7 +246,7 @@ plotting.show(figures.gaussian(gaussian), name="gaussian")
 
 # %% [markdown]
 # What to see: from a small start the nuclear rank dips to one (the first eigenvalue is alone), rests at the target's
-# rank, and rises with the noise; the error is least while it rests. From a large start nothing rests.
+# rank, and rises with the noise; the error is least while it rests. From a start of size 0.3 nothing rests.
 #
 # ## Verdicts
 

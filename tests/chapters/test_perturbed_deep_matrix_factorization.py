@@ -72,7 +72,10 @@ REFUSED = [
     ({"depths": [1]}, "depths: got 1 in it, allowed: a list of 1 to 7, each an integer from 2 to 8"),
     ({"spectrum": [1.0, 0.5, 0.4], "n": 4}, "spectrum: got 3 eigenvalues, allowed: at most n - 2"),
     ({"delta": 0.005}, "delta: got 0.005, allowed: above all starts of the product (0.01)"),
-    ({"spectrum": [0.2], "delta": 0.15}, "delta: got 0.15, allowed: below half of the least eigenvalue (0.1)"),
+    (
+        {"spectrum": [0.2], "delta": 0.15},
+        "delta: got 0.15, allowed: below (1 - eps) times half the least eigenvalue (0.09)",
+    ),
     ({"depths": [8], "start": 1e-6}, "start: got 1e-06, allowed: larger with 8 factors"),
     ({"n": 1000, "draws": 200}, "draws: got 200, allowed: fewer at n = 1000 (memory)"),
 ]

@@ -373,7 +373,8 @@ def denoise(paths: Paths, passages: Passages, spectra: Spectra) -> Figure:
             at = np.maximum(paths.iterations[k, row], 1)
             relative = paths.error[k, row, :, 1] / paths.final[1]
             plotting.band(ax, at, relative, COLOURS[name], label=name)
-        _shade(ax, passages.T0[0, row, size, :-1].max(), passages.T1[0, row, size, :-1].min(), label="phase of GD")
+        last = min(passages.T1[0, row, size, :-1].min(), paths.iterations[0, row, -1])
+        _shade(ax, passages.T0[0, row, size, :-1].max(), last, label="phase of GD")
         ax.axhline(denoising(spectra.values.shape[-1], r), **THEORY, label="predicted in the phase")
         ax.axhline(1, color=PALETTE["black"], linewidth=0.9)
         ax.set(xscale="log", yscale="log", xlim=(10, None), ylim=(0.25, 8), xlabel="iteration $k$",

@@ -73,8 +73,11 @@ class Parameters(parameters.Parameters):
         smallest = min(self.n, self.matrix_n)
         if r > smallest - 2:
             raise ValueError(f"spectrum: got {r} eigenvalues, allowed: at most n - 2 and matrix_n - 2 ({smallest - 2})")
-        if self.delta >= last / 2:
-            raise ValueError(f"delta: got {self.delta}, allowed: below half of the least eigenvalue ({last / 2:g})")
+        most = (1 - self.eps) * last / 2  # else what counts as learned need not pass what counts as not learned
+        if self.delta >= most:
+            raise ValueError(
+                f"delta: got {self.delta}, allowed: below (1 - eps) times half the least eigenvalue ({most:g})"
+            )
         largest = max(self.start, *self.starts)
         if largest >= self.delta:
             raise ValueError(f"delta: got {self.delta}, allowed: above all starts of the product ({largest:g})")

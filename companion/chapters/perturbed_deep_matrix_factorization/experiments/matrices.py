@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from companion.chapters.perturbed_deep_matrix_factorization.counts import k_upper, step_limit
 from companion.chapters.perturbed_deep_matrix_factorization.noise import goe, nuclear_rank
 from companion.chapters.perturbed_deep_matrix_factorization.parameters import Parameters
 from companion.chapters.perturbed_deep_matrix_factorization.recursion import descent, follow
@@ -37,8 +38,9 @@ def _noisy_target(params: Parameters, stream: int, count: int, noise: float | No
 
 
 def _top_step(params: Parameters, depth: int) -> float:
-    """The step of these runs."""
-    return params.step / (depth * (params.target[0] + params.matrix_noise) ** (2 - 2 / depth))
+    """The step of these runs: for the noisy target, and for the spectral norm of the large Gaussian start."""
+    top = max(params.target[0] + params.matrix_noise, LARGE * (np.e * (depth + 1)) ** 0.5)
+    return params.step * float(step_limit(top, depth))
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,6 @@ class Reduction:
     moved: np.ndarray
 
 
-REDUCTION_STEPS = 400
-
-
 @experiment
 def reduction(params: Parameters) -> Reduction:
     """From equal starts and from Gaussian ones of the same size."""
@@ -65,14 +64,14 @@ def reduction(params: Parameters) -> Reduction:
     error, moved = np.empty((2, len(params.factors))), np.empty(len(params.factors))
     for row, depth in enumerate(params.factors):
         alpha, eta, n = params.matrix_start ** (1 / depth), _top_step(params, depth), params.matrix_n
+        steps = float(k_upper(params.target[0], depth, alpha, eta, 0.9 * params.target[0])) + 200
+        steps = int(min(steps, params.matrix_steps))
         equal = (alpha * torch.eye(n, dtype=torch.float64)).expand(1, depth, n, n)
         gaussian = gaussian_factors(1, depth, n, params.matrix_start, generator)
-        _, full = products_along(
-            torch.cat([equal, gaussian]), target.expand(2, n, n), eta, REDUCTION_STEPS, params.device
-        )
-        every = max(1, REDUCTION_STEPS // ROWS)
+        _, full = products_along(torch.cat([equal, gaussian]), target.expand(2, n, n), eta, steps, params.device)
+        every = max(1, steps // ROWS)
         _, p = follow(
-            descent, values.numpy(), depth=depth, alpha=alpha, eta=eta, steps=REDUCTION_STEPS // every * every,
+            descent, values.numpy(), depth=depth, alpha=alpha, eta=eta, steps=steps // every * every,
             every=every, device=params.device,
         )  # fmt: skip
         V = basis.numpy()
@@ -81,7 +80,7 @@ def reduction(params: Parameters) -> Reduction:
     return Reduction(np.array(params.factors), error, moved)
 
 
-LARGE = 1.0  # start of the product in the control: factors of the size at which networks are usually started
+LARGE = 0.3  # start of the product in the control
 LEARNED = 0.8  # share of the least eigenvalue of the target that counts as learned
 NEAR = 0.1  # of the target's nuclear rank
 
@@ -104,6 +103,9 @@ class Gaussian:
     error: np.ndarray
     #: the target's eigenvalues that are learned, ``(r,)``
     target: np.ndarray
+    #: size of the matrices and norm of the noise
+    n: int
+    noise: float
 
     def plateau(self) -> np.ndarray:
         """Last over first iteration of the longest stretch with the target's rank, ``(2, N, runs)``; 1 if none.
@@ -139,14 +141,16 @@ def gaussian(params: Parameters) -> Gaussian:
         iterations, products = products_along(
             both, noisy.repeat(2, 1, 1), _top_step(params, depth), params.matrix_steps, params.device
         )
+        products[~np.isfinite(products).all((2, 3))] = 0  # of a run that diverged; its ranks are then undefined
         values = torch.linalg.svdvals(torch.tensor(products)).numpy()
         distance = np.sqrt(((products - clean.numpy()[np.arange(2 * runs) % runs]) ** 2).sum((-1, -2)))
         for k in range(2):
             own = slice(k * runs, (k + 1) * runs)
             singular[k].append(values[:, own, : r + 2])
-            rank[k].append(nuclear_rank(values[:, own]))
+            with np.errstate(invalid="ignore"):
+                rank[k].append(nuclear_rank(values[:, own]))
             error[k].append(distance[:, own] / away)
     return Gaussian(
         starts, np.array(params.factors), iterations, np.array(singular), np.array(rank), np.array(error),
-        params.target,
+        params.target, n, params.matrix_noise,
     )  # fmt: skip

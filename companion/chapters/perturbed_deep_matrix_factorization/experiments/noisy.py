@@ -74,6 +74,8 @@ class Passages:
     depths: np.ndarray
     #: norms of the noise, ``(E,)``
     sizes: np.ndarray
+    #: whether the norm is well above delta, so that its inverse gives the end of the phase, ``(E,)``
+    clear: np.ndarray
     #: begin, end: what the theorem promises, ``(N, E)``
     begin: np.ndarray
     end: np.ndarray
@@ -136,8 +138,9 @@ def passages(params: Parameters, spectra: Spectra) -> Passages:
     arrays = {name: np.array(rows) for name, rows in kept.items()}
     both = np.array([found[name] for name in METHODS])
     return Passages(
-        depths=np.array(params.factors), sizes=spectra.sizes, learned=both[0, ..., :r],
-        spectral_learned=both[1, ..., :r], T0=both[..., :r].max(-1), T1=both[..., r:].min(-1), **arrays,
+        depths=np.array(params.factors), sizes=spectra.sizes, clear=spectra.sizes >= 2.5 * delta,
+        learned=both[0, ..., :r], spectral_learned=both[1, ..., :r], T0=both[..., :r].max(-1),
+        T1=both[..., r:].min(-1), **arrays,
     )  # fmt: skip
 
 
@@ -331,6 +334,8 @@ class Threshold:
     #: predicted limits of the ratio as the start shrinks, for large matrices, ``(N, F)``, and for the worst noise
     predicted: np.ndarray
     predicted_worst: np.ndarray
+    #: relative order of what the start is still away from the limit, ``(N,)``; zero for two factors
+    remainder: np.ndarray
 
     def last(self, noise: str) -> np.ndarray:
         """Largest fraction up to which the phase exists, in every draw: ``(N,)``."""
@@ -348,7 +353,7 @@ def threshold(params: Parameters) -> Threshold:
     worst = worst_spectrum(target, params.n, sizes)
     values = np.concatenate([values, worst[:, None]], axis=1)[..., : r + 1]
     level = levels(values, r, params.eps, params.delta)
-    ratios, predicted, predicted_worst = [], [], []
+    ratios, predicted, predicted_worst, remainder = [], [], [], []
     for depth in params.factors:
         eta = params.step * float(step_limit(target[0] + sizes[-1], depth))
         slowest = sizes[0]
@@ -360,13 +365,14 @@ def threshold(params: Parameters) -> Threshold:
             most=longest(values, level, r, depth, alpha, eta),
         )  # fmt: skip
         ratios.append(found[..., r] / found[..., :r].max(-1))
+        remainder.append((alpha / params.delta ** (1 / depth)) ** (depth - 2) if depth > 2 else 0.0)
         lifted = target[-1] + outlier_shift(target[-1], sizes)
         predicted.append(_speed(lifted, depth, eta) / _speed(sizes, depth, eta))
         predicted_worst.append(_speed(worst[:, r - 1], depth, eta) / _speed(worst[:, r], depth, eta))
     ratio = np.array(ratios)
     return Threshold(
         np.array(params.factors), FRACTIONS, ratio[..., :-1], ratio[..., -1], np.array(predicted),
-        np.array(predicted_worst),
+        np.array(predicted_worst), np.array(remainder),
     )  # fmt: skip
 
 
