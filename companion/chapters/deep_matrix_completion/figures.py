@@ -67,12 +67,11 @@ def glance(family: Family, resumed: Resumed) -> Figure:
     fig, axes = plotting.subplots(1, 2, size=(7.6, 4.2))
     _excess_curves(axes[0], family, 0)
     axes[0].set(ylabel="stable rank of the limit, minus 1", title="A smaller start lowers the\nrank only if coupled")
-    axes[0].legend(loc="lower right")
     _pairs(axes[1], resumed, resumed.error)
     axes[1].set(
         yscale="log", ylabel="error on entries never seen", title="Pre-training on blocks hurts\ndepth two alone"
     )
-    axes[1].legend(loc="upper right")
+    legend_below(fig, *axes, ncols=4)
     return fig
 
 
