@@ -24,7 +24,7 @@ from companion.plotting import PALETTE, THEORY, headline, legend_below
 
 COLOURS = {"GD": PALETTE["grey"], "SpecGD": PALETTE["purple"]}
 SIGNAL, NOISE, PHASE = PALETTE["blue"], PALETTE["orange"], PALETTE["green"]
-DEPTHS = [PALETTE[name] for name in ("blue", "orange", "green", "red", "sky", "purple", "grey")]
+DEPTHS = [PALETTE[name] for name in ("blue", "orange", "green", "purple", "sky", "red", "grey")]
 
 
 def _shade(ax: Axes, begin: float, end: float, **kwargs: object) -> None:
@@ -209,6 +209,7 @@ def steps(result: Limit) -> Figure:
             ax.axhline(goal, **THEORY)
         ax.set(xlabel="iteration $k$", title=title)
     axes[0].set_ylabel("largest eigenvalue $d_1^N$")
+    headline(fig, "Noise lowers the admissible step")
     legend_below(fig, ncols=2)
     return fig
 

@@ -59,7 +59,7 @@ class Parameters(parameters.Parameters):
     )  # fmt: skip
     map_points: int = parameter("points on each axis of the phase maps", quick=51, paper=201, ge=21, le=401)
     limit_steps: int = parameter(
-        "iterations for which the smallest starts are chosen", quick=12_000, paper=500_000, ge=500, le=10**6
+        "iterations for which the smallest starts are chosen", quick=12_000, paper=200_000, ge=500, le=10**6
     )
     matrix_n: int = parameter("size of the matrices in runs with full factors", quick=24, paper=64, ge=4, le=200)
     matrix_runs: int = parameter("random starts of such runs", quick=4, paper=20, ge=1, le=50)
@@ -81,7 +81,7 @@ class Parameters(parameters.Parameters):
         largest = max(self.start, *self.starts)
         if largest >= self.delta:
             raise ValueError(f"delta: got {self.delta}, allowed: above all starts of the product ({largest:g})")
-        numbers = self.n * self.n * self.draws * len(self.noise_list) + 20 * self.n * self.draws * 10**3
+        numbers = self.n**2 * self.mean_draws + 2400 * self.n * self.draws
         if numbers > 4 * MOST_NUMBERS:
             raise ValueError(f"draws: got {self.draws}, allowed: fewer at n = {self.n} (memory)")
         recorded = self.matrix_n**2 * self.matrix_runs * 1200
@@ -121,6 +121,11 @@ class Parameters(parameters.Parameters):
     def factors(self) -> list[int]:
         """The depths, increasing and without repeats."""
         return sorted(set(self.depths))
+
+    @property
+    def mean_draws(self) -> int:
+        """Draws for mean shifts of eigenvalues, which need no run: more, while memory allows."""
+        return max(self.draws, min(20 * self.draws, MOST_NUMBERS // (2 * self.n**2)))
 
     def alpha(self, depth: int) -> float:
         """Start of every factor."""

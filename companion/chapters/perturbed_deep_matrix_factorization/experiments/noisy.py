@@ -226,9 +226,6 @@ def limit(params: Parameters, spectra: Spectra) -> Limit:
     )  # fmt: skip
 
 
-MORE_DRAWS = 20  # times as many for the mean shift of eigenvalues, which needs no run
-
-
 @dataclass(frozen=True)
 class Recovery:
     """How far Gaussian noise moves the eigenvalues that are learned."""
@@ -250,7 +247,7 @@ class Recovery:
 def recovery(params: Parameters, spectra: Spectra) -> Recovery:
     """Mean shifts, over draws that no other experiment uses."""
     target, sizes = params.target, spectra.sizes
-    many = goe(params.n, MORE_DRAWS * params.draws, params.rng(2), params.device)
+    many = goe(params.n, params.mean_draws, params.rng(2), params.device)
     values, _ = perturbed_spectrum(target, many, sizes)
     shift = values[..., : len(target)] - target
     e = sizes[:, None]
