@@ -158,7 +158,7 @@ plotting.show(figures.chart(chart), name="chart")
 #
 # ## The 2×2 question
 #
-# Of $\begin{pmatrix}1&a\\b&1\end{pmatrix}$ the diagonal is observed. The fits of rank one lie on $ab=1$. Where do
+# Of $\bigl(\begin{smallmatrix}1&a\\b&1\end{smallmatrix}\bigr)$ the diagonal is observed. The fits of rank one lie on $ab=1$. Where do
 # Gaussian starts end?
 
 # %%

@@ -49,8 +49,12 @@ def product(W: torch.Tensor) -> torch.Tensor:
     return prefixes(W)[-1]
 
 
-def gradient(W: torch.Tensor, residual: torch.Tensor, before: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-    """Gradient with respect to all factors, ``W_{L:l+1}^T R W_{l-1:1}^T``: shape ``(..., L, d, d)``.
+def gradient(
+    W: torch.Tensor,
+    residual: torch.Tensor,
+    before: Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Gradient of all factors, ``W_{L:l+1}^T R W_{l-1:1}^T``: shape ``(..., L, d, d)``.
 
     Parameters
     ----------
@@ -109,16 +113,22 @@ def norm_bound(W: torch.Tensor) -> torch.Tensor:
     return fourth.square().sum((-2, -1)).amax(-1) ** 0.125
 
 
-def step_size(W: torch.Tensor, residual: torch.Tensor, stable: float, relative: float) -> torch.Tensor:
-    """Euler steps that follow the gradient flow: ``min(stable / (L S^(2L-2)), relative / (||R||_F S^(L-2)))``.
+def step_size(
+    W: torch.Tensor,
+    residual: torch.Tensor,
+    stable: float,
+    relative: float,
+) -> torch.Tensor:
+    """Euler steps for the flow: ``min(stable / (L S^(2L-2)), relative / (||R|| S^(L-2)))``.
 
-    ``S`` is :func:`norm_bound`. The Hessian at a solution is at most ``L S^(2L-2)``, so the first is stability there.
-    A step changes no factor by more than ``eta ||R||_F S^(L-1)``, so the second bounds its change relative to ``S``
-    while everything is small.
+    ``S`` is :func:`norm_bound`. The Hessian at a solution is at most ``L S^(2L-2)``, so
+    the first is stability there. A step changes no factor by more than
+    ``eta ||R||_F S^(L-1)``, so the second bounds its change relative to ``S`` while
+    everything is small.
 
     Parameters
     ----------
-    W, residual : factors ``(..., L, d, d)`` and the gradient with respect to the product, ``(..., d, d)``
+    W, residual : factors ``(..., L, d, d)``, gradient of the product ``(..., d, d)``
     stable, relative : the two constants; below 2 the first is stable
 
     Returns

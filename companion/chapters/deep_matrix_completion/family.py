@@ -21,11 +21,18 @@ def conserved(depth: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return y / x if depth == 2 else y ** (2.0 - depth) - x ** (2.0 - depth)
 
 
-def limit(depth: int, n: int, s: int, eps: ArrayLike, m: ArrayLike, w: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values of the limit: the largest, ``x^L``, and the ``n - 1`` next ones, ``y^L``; the others are zero.
+def limit(
+    depth: int,
+    n: int,
+    s: int,
+    eps: ArrayLike,
+    m: ArrayLike,
+    w: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values of the limit: the largest, ``x^L``, and the next ``n - 1``, ``y^L``.
 
-    ``x^L + (n-1) y^L = d w`` on the curve on which ``y / x`` (depth two) or ``y^(2-L) - x^(2-L)`` (deeper) keeps its
-    value of the start.
+    ``x^L + (n-1) y^L = d w`` on the curve on which ``y / x`` (depth two) or
+    ``y^(2-L) - x^(2-L)`` (deeper) keeps its value of the start. The others are zero.
 
     Parameters
     ----------
@@ -42,12 +49,15 @@ def limit(depth: int, n: int, s: int, eps: ArrayLike, m: ArrayLike, w: float = 1
     kept = conserved(depth, x, y)
 
     def partner(x: np.ndarray) -> np.ndarray:
-        return kept * x if depth == 2 else (x ** (2.0 - depth) + kept) ** (1 / (2.0 - depth))
+        if depth == 2:
+            return kept * x
+        return (x ** (2.0 - depth) + kept) ** (1 / (2.0 - depth))
 
     low, high = np.full(x.shape, -100.0), np.full(x.shape, np.log(total) / depth)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = np.exp(depth * middle) + (n - 1) * partner(np.exp(middle)) ** depth > total
+        x = np.exp(middle)
+        above = x**depth + (n - 1) * partner(x) ** depth > total
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     x = np.exp((low + high) / 2)
     return x**depth, partner(x) ** depth
