@@ -114,6 +114,7 @@ C2a = Claim(
     measure=implicit_law,
     on="implicit",
     control=Control("the law of depth two at every depth: the ratio of the factors' eigenvalues is kept", on="ratio"),
+    stance="added",
     figure="family",
     theorem=f"thm-{LABEL}-family",
 )
@@ -252,7 +253,6 @@ C3a = Claim(
     on="Gaussian",
     control=Control("diagonal starts, decoupled at every depth, with the same targets", on="diagonal"),
     figure="depths",
-    theorem=f"prop-{LABEL}-aligned",
 )
 
 
@@ -344,7 +344,6 @@ C4a = Claim(
     on="depth two, warm",
     control=Control("the same network from scratch on the same six entries", on="depth two, cold"),
     figure="clean",
-    theorem=f"thm-{LABEL}-determinant",
 )
 
 
@@ -491,7 +490,6 @@ C5b = Claim(
     on="warm",
     control=Control("from scratch on the same three entries", on="cold"),
     figure="determinant",
-    theorem=f"thm-{LABEL}-determinant",
 )
 
 C5c = Claim(
