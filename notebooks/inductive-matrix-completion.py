@@ -95,11 +95,13 @@ plotting.show(figures.glance(thresholds), name="glance")
 
 # %%
 print("features  degrees of freedom   entries at which half succeed, over a r")
-for a, half in zip(thresholds.a, thresholds.half(), strict=True):
-    shares = "  ".join(f"{h / a / thresholds.r:.2f} (n = {n})" for h, n in zip(half, thresholds.n, strict=True))
-    print(f"{a:8d} {theory.degrees_of_freedom(a, thresholds.r):19d}   {shares}")
-print("without features, over n r:  " + "  ".join(
-    f"{h / n / thresholds.r:.2f} (n = {n})" for h, n in zip(thresholds.half_mc(), thresholds.n_mc, strict=True)))  # fmt: skip
+for count, row in zip(thresholds.a, thresholds.half(), strict=True):
+    shares = [f"{half / count / thresholds.r:.2f} (n = {size})" for half, size in zip(row, thresholds.n, strict=True)]
+    print(f"{count:8d} {theory.degrees_of_freedom(count, thresholds.r):19d}   {'  '.join(shares)}")
+pairs = zip(thresholds.half_mc(), thresholds.n_mc, strict=True)
+print(
+    "without features, over n r:  ", "  ".join(f"{half / size / thresholds.r:.2f} (n = {size})" for half, size in pairs)
+)
 
 # %% [markdown]
 # Is that just regression on the $a^2$ products of features? No: it works where $m<a^2$, and there least squares in all
@@ -131,8 +133,8 @@ plotting.show(figures.spectrum(spectrum), name="spectrum")
 # %%
 df = theory.degrees_of_freedom(spectrum.a, spectrum.r)
 print(f"n^2 |P_T(e_i e_j^T)|^2, largest over the entries; their mean is the degrees of freedom, {df}")
-for n, value in zip(spectrum.n, spectrum.coherence, strict=True):
-    print(f"n = {n:4d}: {value:8.0f}")
+for size, value in zip(spectrum.n, spectrum.coherence, strict=True):
+    print(f"n = {size:4d}: {value:8.0f}")
 
 # %% [markdown]
 # ## Speed
@@ -149,9 +151,9 @@ plotting.show(figures.convergence(convergence), name="convergence")
 # %%
 factor, _ = convergence.fits(convergence.errors)
 print("   n   factor for each step: measured   predicted   if all entries were seen")
-for k, n in enumerate(convergence.n):
+for k, size in enumerate(convergence.n):
     row = (factor[k].mean(), convergence.predicted[k].mean(), convergence.population[k].mean())
-    print("{:4d} {:30.3f} {:11.3f} {:26.3f}".format(n, *row))
+    print("{:4d} {:30.3f} {:11.3f} {:26.3f}".format(size, *row))
 
 # %% [markdown]
 # ## Noise

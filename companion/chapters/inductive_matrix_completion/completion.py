@@ -81,7 +81,13 @@ def give(weight: torch.Tensor, found: torch.Tensor, places: torch.Tensor, n: int
     return total.index_add_(0, places, weight[:, None] * found).view(n, runs, -1)
 
 
-def gradients(sample: Sample, X: Features, Y: Features, U: torch.Tensor, V: torch.Tensor) -> Pair:
+def gradients(
+    sample: Sample,
+    X: Features,
+    Y: Features,
+    U: torch.Tensor,
+    V: torch.Tensor,
+) -> Pair:
     """Gradients of the loss in ``U`` and ``V``; nothing of size ``n x n`` is formed.
 
     ``f = |P_Omega(X U V^T Y^T - y)|^2 / 2p + |U^T U - V^T V|^2 / 8``
