@@ -166,8 +166,8 @@ plotting.show(figures.narrow(thin), name="narrow")
 
 # %%
 lag = experiments.band(params)
-plotting.show(figures.band(lag), name="band")
 print(f"distance of matrix flow and scalar flow: {np.abs(lag.spectral - lag.scalar).max():.1e}")
+plotting.show(figures.band(lag), name="band")
 
 # %% [markdown]
 # Dots mark where a mode's gradient falls below $10\beta$: up to there it keeps within the wedge.

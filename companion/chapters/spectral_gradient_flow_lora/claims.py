@@ -116,7 +116,10 @@ def rule(growth: Growth, name: str) -> Runs:
 def window(runs: Runs, s: np.ndarray) -> np.ndarray:
     """From 0.3 to 0.95 of the time at which the least target is reached: all modes are under way."""
     clock = runs.clock()
-    return (clock > 0.3 * s[-1] ** 0.5) & (clock < 0.95 * s[-1] ** 0.5)
+    inside = (clock > 0.3 * s[-1] ** 0.5) & (clock < 0.95 * s[-1] ** 0.5)
+    if not inside.any(0).all():
+        raise Undecided("spectrum: its least value is so small that no look falls into the time of growth")
+    return inside
 
 
 def spread(runs: Runs, s: np.ndarray) -> np.ndarray:
@@ -352,7 +355,7 @@ def crossover(results: Results, start: str) -> Measured:
     r, row = results.sweep, {"small start": 0, "large start": 1}[start]
     if not theory.largest_first(r.s, 1.2 * r.alphas[0], r.level):
         raise Undecided("alphas: the smallest is not small enough for an order under gradient flow")
-    if theory.largest_first(r.s, r.alphas[1], r.level):
+    if theory.order(theory.gradient_time(r.s, r.alphas[1], r.level)) <= -0.9:
         raise Undecided("spectrum: so narrow that gradient flow has an order from a large start, too")
     return {"polar": r.order[row, 0].min(), "gradient": r.order[row, -1].max()}
 

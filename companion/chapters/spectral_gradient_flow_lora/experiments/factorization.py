@@ -147,8 +147,12 @@ class _Problem:
         return self._kept(found, _looked(sizes, len(sizes), every))
 
     def gradient(self, end: float) -> Runs:
-        size = 0.25 / self.s[0]
-        every, steps = _looks(end / size)
+        # Looks in a window of growth that is short where the least target is small, but not too many of them.
+        window = 0.1 * self.s[-1] ** 0.5
+        size = min(0.25 / self.s[0], window)
+        steps = end / size
+        every = max(1, min(int(steps) // LOOKS, int(window / size)), int(steps) // (20 * LOOKS))
+        steps = int(np.ceil(steps / every)) * every
         flat = self._flat(list(range(len(self.alphas))))
         found = gradient_flow(*flat, self.M, steps=steps, size=size, record=self.record, every=every)
         return self._kept(found, _looked(size, steps, every))
