@@ -59,7 +59,7 @@ PRESETS = {
         size=1000,
         pixels=64,
         validation=297,
-        draws=2,
+        draws=4,
         fast=True,
     ),
     "fashion-mini": Preset(
