@@ -50,7 +50,7 @@ C1a = Claim(
     on="IMC",
     control=Control("the same code without features, X = Y = I", on="MC"),
     figure="glance",
-    theorem=f"prop-{LABEL}-isometry",
+    theorem=f"thm-{LABEL}-main",
 )
 
 
@@ -72,7 +72,7 @@ C1b = Claim(
     on="IMC",
     control=Control("without features, in units of r times the largest a", on="MC"),
     figure="glance",
-    theorem=f"prop-{LABEL}-isometry",
+    theorem=f"thm-{LABEL}-main",
 )
 
 
@@ -428,7 +428,6 @@ C9 = Claim(
     control=Control("features spread over all rows", on="spread"),
     stance="added",
     unseen="a table that the lab prints",
-    theorem=f"prop-{LABEL}-isometry",
 )
 
 RMSE = {
