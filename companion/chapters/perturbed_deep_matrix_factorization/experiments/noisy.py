@@ -286,7 +286,7 @@ def paths(params: Parameters, spectra: Spectra, passages: Passages) -> Paths:
     """Both methods, from the start to well after the phase."""
     target, r = params.target, len(params.target)
     last = len(spectra.sizes) - 1
-    chosen = np.array([0, min(1, last), last // 2 + 1])
+    chosen = np.minimum([0, 1, last // 2 + 1], last)
     values, seen = spectra.values[chosen, :-1], spectra.seen[chosen]
     iterations, products, error = {name: [] for name in METHODS}, [], {name: [] for name in METHODS}
     for row, depth in enumerate(params.factors):
@@ -331,7 +331,7 @@ class Threshold:
     #: predicted limits of the ratio as the start shrinks, for large matrices, ``(N, F)``, and for the worst noise
     predicted: np.ndarray
     predicted_worst: np.ndarray
-    #: relative order of what the start is still away from the limit, ``(N,)``; zero for two factors
+    #: relative order of what the start is still away from the limit, ``(N,)``
     remainder: np.ndarray
 
     def last(self, noise: str) -> np.ndarray:
@@ -354,15 +354,19 @@ def threshold(params: Parameters) -> Threshold:
     for depth in params.factors:
         eta = params.step * float(step_limit(target[0] + sizes[-1], depth))
         slowest = sizes[0]
-        alpha = 1e-50
+        smallest = max(1e-50, np.exp(-params.limit_steps * np.log1p(eta * slowest)))
         if depth > 2:
-            alpha = min(params.alpha(depth), ((depth - 2) * eta * slowest * params.limit_steps) ** (-1 / (depth - 2)))
+            smallest = ((depth - 2) * eta * slowest * params.limit_steps) ** (-1 / (depth - 2))
+        alpha = float(min(params.alpha(depth), smallest))
         found = first_passage(
             descent, values, level, depth=depth, alpha=alpha, eta=eta, device=params.device,
             most=longest(values, level, r, depth, alpha, eta),
         )  # fmt: skip
         ratios.append(found[..., r] / found[..., :r].max(-1))
-        remainder.append((alpha / params.delta ** (1 / depth)) ** (depth - 2) if depth > 2 else 0.0)
+        level_of_factor = params.delta ** (1 / depth)
+        remainder.append(
+            (alpha / level_of_factor) ** (depth - 2) if depth > 2 else np.log(level_of_factor) / np.log(alpha)
+        )
         lifted = target[-1] + outlier_shift(target[-1], sizes)
         predicted.append(_speed(lifted, depth, eta) / _speed(sizes, depth, eta))
         predicted_worst.append(_speed(worst[:, r - 1], depth, eta) / _speed(worst[:, r], depth, eta))
