@@ -491,6 +491,16 @@ def test_excess_loss_is_zero_at_the_global_minimum_and_the_distance_is_of_it():
     assert 0.5 < end.speed.max() <= 1
 
 
+def test_every_optimizer_starts_from_the_same_factors_and_sees_the_same_batches():
+    twice = TINY | {"adamw_lrs": [0.01, 0.01], "muon_lrs": [0.03], "sgd_lrs": [0.1], "adapt_steps": 8, "loss_drop": 1.5}
+    result = experiments.language(Parameters.resolve(device="cpu", **twice))
+    assert result.methods == ("Muon", "AdamW", "AdamW", "SGD")
+    assert np.array_equal(result.runs[1].losses, result.runs[2].losses)
+    assert np.array_equal(result.runs[1].values, result.runs[2].values)
+    assert not np.array_equal(result.runs[0].losses, result.runs[1].losses)
+    assert all(run.losses[0] == result.runs[0].losses[0] for run in result.runs)
+
+
 def test_a_claim_is_undecided_where_an_optimizer_does_not_arrive(tiny):
     params, results = tiny
     stuck = tuple(dataclasses.replace(run, level=np.array([-1.0])) for run in results.language.runs)

@@ -80,7 +80,8 @@ def glance(growth: Growth, language: Language) -> Figure:
     first = [run for run, seed in zip(language.runs, language.seeds, strict=True) if seed == 0]
     names = [name for name, seed in zip(language.methods, language.seeds, strict=True) if seed == 0]
     for method in METHODS:
-        run = first[names.index(method)]
+        own = [run for run, name in zip(first, names, strict=True) if name == method]
+        run = next((run for run in own if run.arrivals()[0] >= 0), own[0])
         spectrum = np.median(_halfway(run)[0], axis=0)
         index = np.arange(1, len(spectrum) + 1)
         axes[1, 0].plot(index, spectrum, MARKS[method], color=COLOURS[method], label=method)
@@ -262,7 +263,7 @@ def sweep(result: Sweep) -> Figure:
     chosen = _some(len(result.s))
     for colour, k in zip(_shades(len(chosen)), chosen, strict=True):
         axes[1].plot(result.betas, result.relative[0, :, k], color=colour, label=f"{result.s[k]:.3g}")
-    axes[1].set(xscale="log", yscale="log", xlabel="smoothing $\\beta$", ylabel="arrival over the first one",
+    axes[1].set(xscale="log", ylim=(0.8, None), xlabel="smoothing $\\beta$", ylabel="arrival over the first one",
                 title="Small start: order reverses")  # fmt: skip
     axes[1].legend(title="target $s_i$", loc="upper left")
     return fig

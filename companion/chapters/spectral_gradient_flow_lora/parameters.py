@@ -52,7 +52,7 @@ class Parameters(parameters.Parameters):
         "singular values of that target, equally spaced down from the largest", quick=10, paper=40, ge=3, le=64
     )
     band_alpha: float = parameter(
-        "start of the smoothed flow that is held against its band", quick=0.3, ge=0.05, le=0.7
+        "start of the smoothed flow that is held against its band", quick=0.3, paper=0.4, ge=0.05, le=0.7
     )
     band_beta: float = parameter("its smoothing β", quick=0.02, ge=1e-4, le=0.05)
     conv_rows: int = parameter("rows m of the target of the convergence runs", quick=16, paper=64, ge=2, le=256)
@@ -71,7 +71,7 @@ class Parameters(parameters.Parameters):
         min_length=1, max_length=4,
     )  # fmt: skip
     conv_seeds: int = parameter("starts of each size", quick=4, paper=64, ge=1, le=128)
-    sweep_seeds: int = parameter("starts of the sweep over the smoothing", quick=8, paper=64, ge=1, le=256)
+    sweep_seeds: int = parameter("starts of the sweep over the smoothing", quick=8, paper=16, ge=1, le=32)
     digits_seeds: int = parameter("networks adapted to turned digits", quick=3, paper=16, ge=1, le=64)
     digits_steps: int = parameter("steps of training upright digits", quick=150, paper=400, ge=20, le=5000)
     lora_rank: int = parameter("rank r of the adaptations", quick=8, paper=16, ge=2, le=32)
@@ -83,7 +83,7 @@ class Parameters(parameters.Parameters):
     text_bytes: int = parameter("bytes of each text", quick=1_000_000, paper=3_000_000, ge=20_000, le=10_000_000)
     pretrain_steps: int = parameter("steps of training on the first text", quick=200, paper=4000, ge=10, le=20_000)
     batch: int = parameter("windows in a batch", quick=16, paper=32, ge=2, le=128)
-    language_seeds: int = parameter("language models trained and adapted", quick=1, paper=3, ge=1, le=8)
+    language_seeds: int = parameter("language models trained and adapted", quick=1, paper=2, ge=1, le=8)
     adapt_steps: int = parameter("most steps of an adaptation", quick=200, paper=400, ge=4, le=2000)
     loss_drop: float = parameter(
         "fall of the loss, in nats, at which spectra are compared", quick=0.3, paper=0.4, ge=0.02, le=1.5

@@ -217,6 +217,8 @@ class Band:
     #: square roots of ``u_i^T B A v_i`` under the smoothed flow and under gradient flow, ``(looks, r)``
     spectral: np.ndarray
     gradient: np.ndarray
+    #: under the smoothed flow from factors that are rotated against each other, zero where they are negative
+    rotated: np.ndarray
     #: the same from the scalar flow, ``(looks, r)``
     scalar: np.ndarray
 
@@ -229,24 +231,26 @@ class Band:
 
 @experiment
 def band(params: Parameters) -> Band:
-    """One aligned start ``B = alpha U Q``, ``A = alpha Q^T V^T`` with a random rotation Q."""
+    """A start ``B = alpha U Q``, ``A = alpha Q^T V^T`` with a random rotation Q, and one with another rotation in A."""
     s, alpha, beta = np.array(params.spectrum), params.band_alpha, params.band_beta
     U, V = _frame(params, params.rows, params.columns, len(s), 20)
-    Q = torch.tensor(np.linalg.qr(params.rng(21).normal(size=(len(s), len(s))))[0], device=params.device)
+    turns = np.linalg.qr(params.rng(21).normal(size=(2, len(s), len(s))))[0]
+    Q = torch.tensor(turns, device=params.device)
     target = torch.tensor(s, device=params.device)
-    M, B, A = (U * target) @ V.mT, alpha * (U @ Q)[None], alpha * (V @ Q).mT[None]
+    M, B, A = (U * target) @ V.mT, alpha * U @ Q[[0, 0]], alpha * (V @ Q).mT
 
     def record(B: torch.Tensor, A: torch.Tensor) -> tuple[torch.Tensor]:
-        return (((U.mT @ B) * (A @ V).mT).sum(-1)[0],)
+        return (((U.mT @ B) * (A @ V).mT).sum(-1),)
 
     size = min(params.eta, beta / (2 * s[0]))
     every, steps = _looks(1.1 * s[0] ** 0.5 / size)
-    lengths = torch.full((steps, 1), size, dtype=torch.float64, device=params.device)
+    lengths = torch.full((steps, 2), size, dtype=torch.float64, device=params.device)
     (spectral,) = spectral_flow(B, A, M, lengths, beta=beta, record=record, every=every)
-    (gradient,) = gradient_flow(B, A, M, steps=steps // every, size=every * size, record=record, every=1)
+    (gradient,) = gradient_flow(B[:1], A[:1], M, steps=steps // every, size=every * size, record=record, every=1)
     start = np.full(len(s), alpha)
     a, b = theory.scalar_flow(start, start, s, beta, np.full(steps, size))
-    roots = (np.sqrt(np.maximum(part.cpu().numpy(), 0)) for part in (spectral, gradient))
+    modes = (spectral[:, 0], gradient[:, 0], spectral[:, 1])
+    roots = (np.sqrt(np.maximum(part.cpu().numpy(), 0)) for part in modes)
     return Band(s, alpha, beta, _looked(size, steps, every)[:, 0], *roots, np.sqrt(a * b)[::every])
 
 
@@ -344,8 +348,10 @@ class Convergence:
 
 def _speeds(path: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     """Largest ``||X(t_{k+1}) - X(t_k)||_2 / (t_{k+1} - t_k)``, for paths ``(looks, runs, m, n)``."""
-    moved = torch.linalg.matrix_norm(path[1:] - path[:-1], 2)
-    return (moved / (times[1:] - times[:-1])).amax(0)
+    moved = path[1:] - path[:-1]
+    moved = moved if moved.shape[-1] <= moved.shape[-2] else moved.mT
+    norms = torch.linalg.eigvalsh(moved.mT @ moved)[..., -1].clamp(min=0).sqrt()
+    return (norms / (times[1:] - times[:-1])).amax(0)
 
 
 @experiment
