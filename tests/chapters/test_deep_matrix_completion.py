@@ -263,9 +263,10 @@ def test_rotations_are_orthogonal_and_cancel_only_where_they_match():
     apart = rotated(W, torch.Generator().manual_seed(2), matched=False)
     assert not torch.allclose(product(apart), product(W), atol=1e-4)
     assert torch.allclose(torch.linalg.svdvals(apart), torch.linalg.svdvals(W), atol=1e-12)
-    assert (
-        diagonal(3, 3, 5, 0.2, torch.Generator().manual_seed(1), positive=True).diagonal(dim1=-2, dim2=-1) > 0
-    ).all()
+    on = W.diagonal(dim1=-2, dim2=-1)
+    assert (on >= 0.5 * 0.2 ** (1 / 3)).all()
+    assert (on <= 1.5 * 0.2 ** (1 / 3)).all()
+    assert torch.equal(W, torch.diag_embed(on))
 
 
 def test_masks_are_connected_and_have_the_share_asked_for():
