@@ -36,7 +36,7 @@ TINY = {
 EXTREMES = [
     TINY | {"spectrum": [20.0, 0.9], "alphas": [0.2, 0.2, 1e-4], "level": 0.5, "band_alpha": 0.05, "band_beta": 0.05},
     TINY
-    | {"spectrum": [1.01, 1.0], "alphas": [0.2, 0.1], "level": 0.95, "beta": 1e-5, "adapt_steps": 4, "loss_drop": 1.5},
+    | {"spectrum": [1.01, 1.0], "alphas": [0.2, 0.1], "level": 0.95, "beta": 1e-6, "adapt_steps": 4, "loss_drop": 1.5},
     TINY | {"conv_spectrum": [20.0, 0.3, 0.05], "lams": [0.3, 10.0, 0.05], "init_scales": [0.01, 4.0], "t_conv": 1.0},
     TINY
     | {
@@ -408,12 +408,12 @@ def test_without_headers_the_second_text_is_the_first_one_with_cases_exchanged(m
 def test_spectra_are_taken_where_the_loss_has_fallen():
     steps, level = np.array([0, 2, 4, 6]), np.array([1.0, 1.0])
     losses = np.array([[3.0, 3.0], [2.0, 2.0], [0.9, 1.5], [0.5, 1.2]])
-    values = np.arange(4.0)[:, None, None, None] * np.array([2.0, 1.0]) * np.ones((1, 2, 3, 1))
+    values = np.arange(4.0)[:, None, None, None] ** 2 * np.array([2.0, 1.0]) * np.ones((1, 2, 3, 1))
     run = Adaptation(steps, losses, values, level)
     assert run.arrivals().tolist() == [2, -1]
-    assert run.spectra()[0, 0].tolist() == [4.0, 2.0]
+    assert run.spectra()[0, 0].tolist() == [8.0, 4.0]
     assert np.isnan(run.spectra()[1]).all()
-    assert run.growth()[0, 0].tolist() == [2.0, 1.0]
+    assert run.growth()[0, 0].tolist() == [6.0, 3.0]
 
 
 def test_training_follows_the_optimizer_until_the_level(monkeypatch):

@@ -45,7 +45,7 @@ class Parameters(parameters.Parameters):
     )  # fmt: skip
     seeds: int = parameter("random starts of each size", quick=6, paper=32, ge=1, le=64)
     eta: float = parameter("step size η of the spectral flow", quick=2.5e-3, ge=2e-4, le=1e-2)
-    beta: float = parameter("smoothing β where the polar factor is meant", quick=1e-7, ge=1e-8, le=1e-5)
+    beta: float = parameter("smoothing β where the polar factor is meant", quick=1e-7, ge=1e-8, le=1e-6)
     level: float = parameter("share κ of its target at which a mode has arrived", quick=0.9, ge=0.5, le=0.95)
     narrow_rank: int = parameter("rank r of the factors where the target has more", quick=4, paper=16, ge=2, le=32)
     narrow_modes: int = parameter(
