@@ -152,7 +152,7 @@ def mixture(params: Parameters) -> Mixture:
     """All weights on the same matrices and entries; few entries for matrix completion, and more."""
     r = params.r
     a = max(r, (3 * params.a) // 4)
-    n = max(MIXED, a + 2 * r)
+    n = max(MIXED, 8 * a, a + 2 * r)
     lam = np.array([0.0, *sorted(set(params.lams)), np.inf])
     counts = np.array([7, 12]) * n * r
     found = []

@@ -104,10 +104,13 @@ class Unstructured:
     error_more: float
 
 
+REGRESSIONS = 6  # of least squares, which costs more than all of the descent
+
+
 def _least_squares(problem: Problem, sample: Sample) -> np.ndarray:
     """Relative errors of the least-norm ``M`` with ``X M Y^T`` through the entries seen."""
     errors = []
-    for t in range(problem.A.shape[1]):
+    for t in range(min(problem.A.shape[1], REGRESSIONS)):
         of_run = sample.run == t
         Z = (problem.X[sample.row[of_run]][:, :, None] * problem.Y[sample.col[of_run]][:, None]).flatten(1)
         found = torch.linalg.lstsq(Z, sample.value[of_run, None], driver="gelsd").solution[:, 0]
@@ -236,7 +239,7 @@ def spectrum(params: Parameters) -> Spectrum:
         convex.append(one)
         smooth.append(other)
     rng = params.rng(5)
-    n_mc = min(max(150, params.a + r), sizes[-1])
+    n_mc = min(max(150, params.a + r, int(counts[-1]) // 8), sizes[-1])
     problem = draw(rng, 1, n_mc, min(a, n_mc - r), r, params.kappa)
     samples = [observe(rng, problem, np.array(float(m))) for m in counts]
     extremes = np.array([_extremes(None, None, problem, one)[:, 0] for one in samples])
