@@ -57,8 +57,8 @@ def k_upper(
 ) -> np.ndarray:
     """No mode needs more iterations to ``d^N >= level``.
 
-    ``1 + (1 + eta G)^(N-1) t / eta`` with the flow's time ``t``. Zero where the start is
-    there already, infinite where ``level >= lam``. Holds for every step size.
+    ``1 + (1 + eta G)^(N-1) t / eta`` with the flow's time ``t``. Zero where the start
+    is there already, infinite where ``level >= lam``. Holds for every step size.
     """
     arrays = (np.asarray(x, dtype=float) for x in (lam, eta, level))
     lam, eta, level = np.broadcast_arrays(*arrays)
