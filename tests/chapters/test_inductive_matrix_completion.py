@@ -331,6 +331,13 @@ def test_with_every_entry_the_hessian_lies_between_sigma_r_and_twice_sigma_1(rng
     assert theory.contraction(values, 0.9 / float(s.max()), 3) == pytest.approx(0.8)
 
 
+def test_only_rotations_are_left_out_of_the_rate():
+    values = torch.tensor([0.0, 0.0, 0.0, 0.1, 0.5, 1.0, 2.0], dtype=torch.float64)
+    assert theory.contraction(values, 0.5, 3) == pytest.approx(0.95)
+    assert theory.contraction(values, 0.99, 3) == pytest.approx(0.98)
+    assert theory.contraction(values[3:], 0.5, 1) == pytest.approx(0.95)
+
+
 def test_predictions():
     assert theory.degrees_of_freedom(20, 3) == 111
     assert theory.predicted_error(0.5, 20, 3, 3000) == pytest.approx(0.5 * (111 / 2889) ** 0.5)
