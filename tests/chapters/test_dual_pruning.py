@@ -522,11 +522,12 @@ def test_further_draws_follow_the_law_and_the_cut_of_the_first(tiny, monkeypatch
 
     first = results.coresets.sets["digits"].chosen["clean", 0.9, "CCS"]
     again = experiments._draw_again(params, preset, scores, 2.5, ("clean", 0.9, "CCS"), first)
-    for picks, aum in zip(again, scores.aum, strict=True):
+    further = preset.draws - 1
+    for picks, aum in zip(again, np.tile(scores.aum, (further, 1)), strict=True):
         assert not set(picks) & set(np.argsort(aum, kind="stable")[:150])  # the cut at 0.9 is 0.3 of 500
     monkeypatch.setattr(pruning, "beta_sampling", drawn)
     experiments._draw_again(params, preset, scores, 2.5, ("clean", 0.9, "DUAL+Beta"), first)
-    assert laws == [dict(n=50, ratio=0.9, c_d=2.5)] * 2
+    assert laws == [dict(n=50, ratio=0.9, c_d=2.5)] * 2 * further
 
 
 def test_a_replicas_further_trainings_start_from_other_weights(tiny, monkeypatch):
@@ -543,8 +544,9 @@ def test_a_replicas_further_trainings_start_from_other_weights(tiny, monkeypatch
     assert wanted[0] in coresets.again
     experiments._fit_cells(params, "digits", coresets, wanted, lambda cell: 2)
     ((rows, streams),) = seen
-    np.testing.assert_array_equal(rows[:2], rows[2:])
-    np.testing.assert_array_equal(streams, [0, 1, 1, 0])
+    draws = params.preset("digits").draws
+    np.testing.assert_array_equal(rows, np.tile(rows[:2], (draws, 1)))
+    np.testing.assert_array_equal(streams, [(s + draw) % 2 for draw in range(draws) for s in range(2)])
 
 
 @pytest.mark.parametrize("model", ["mlp", "resnet18"])
