@@ -434,7 +434,10 @@ ASKED = {
     "max margin": "continual-linear-classification",
     "sharpness": "sam-diagonal-networks",
     "SAM": "sam-diagonal-networks",
-    "Muon": "muon",
+    "Muon": "spectral-gradient-flow-lora",
+    "loss of plasticity": "deep-matrix-completion",
+    "side information": "inductive-matrix-completion",
+    "low-rank phase": "perturbed-deep-matrix-factorization",
     "pruning": "dual-pruning",
     "per-sample Adam": "incremental-adam",
 }
