@@ -59,6 +59,22 @@ params = Parameters.of(globals())
 params
 
 # %% [markdown]
+# ## A first look
+#
+# The target has a few eigenvalues and is zero otherwise; the noise $E$ is a random symmetric matrix with
+# $\|E\|_2=e$. The phase begins at $T_0$, when the target's eigenvalues are learned up to a share $\varepsilon$, and ends
+# at $T_1$, when the first of the others reaches $\delta$.
+
+# %%
+spectra = experiments.spectra(params)
+passages = experiments.passages(params, spectra)
+paths = experiments.paths(params, spectra, passages)
+plotting.show(figures.glance(paths, passages), name="glance")
+
+# %% [markdown]
+# What to see: on the left the phase, in green, with the theorem's edges. On the right its beginning, which the noise
+# hardly changes, and its end, inversely proportional to the noise. Where they meet the phase is over.
+#
 # ## One eigenvalue at a time
 #
 # From equal starts $W_j=\alpha I$ all factors keep the eigenvectors of $\widehat W$. What is left are scalar recursions,
@@ -143,17 +159,8 @@ plotting.show(figures.limits(limits), name="limits")
 # ## With noise
 #
 # $\widehat W=W+E$ with $W$ of low rank, $E$ symmetric, $\|E\|_2=e$. The run *is* a run without noise on the target
-# $\widehat W$, so the same theorem applies, and Weyl's inequality turns it into a statement about $W$ and $e$.
-
-# %%
-spectra = experiments.spectra(params)
-passages = experiments.passages(params, spectra)
-paths = experiments.paths(params, spectra, passages)
-plotting.show(figures.glance(paths, passages), name="glance")
-
-# %% [markdown]
-# What to see: on the left the phase, in green, with the theorem's edges. On the right its beginning, which the noise
-# hardly changes, and its end, inversely proportional to the noise. Where they meet the phase is over.
+# $\widehat W$, so the same theorem applies, and Weyl's inequality turns it into a statement about $W$ and $e$. The runs of the first
+# look in numbers:
 
 # %%
 print(" N      e     promised               T0 (mean)  T1 (mean)")

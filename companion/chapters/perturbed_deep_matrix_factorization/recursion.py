@@ -47,7 +47,7 @@ def spectral(
     depth: int,
     eta: torch.Tensor,
 ) -> torch.Tensor:
-    """One iteration of spectral descent: the gradient's polar factor takes the place of the gradient."""
+    """One iteration of spectral descent: the gradient's polar factor for the gradient."""
     slope = power(d, depth - 1)
     return d + eta * torch.sign(slope * (lam - slope * d))
 
