@@ -230,9 +230,9 @@ def descend(
 ) -> Descent:
     """Projected gradient descent from the spectral start.
 
-    Steps have length ``eta / min(s, 4 sigma_1)``, with ``s`` the largest singular value at the start, which few
-    samples inflate. Rows are clipped at 1.5 times the longest row of the true factors: the theory bounds that by the
-    incoherence, which it takes as known.
+    Steps have length ``eta / s`` with ``s`` the largest singular value at the start, which few samples inflate, kept
+    within a factor of four of ``sigma_1``. Rows are clipped at 1.5 times the longest row of the true factors: the
+    theory bounds that by the incoherence, which it takes as known.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def descend(
         drawn = (lam > 0)[:, None]
         U, V = (torch.where(drawn, lift(P, F), G) for P, F, G in zip(toward, inside, (U, V), strict=False))
         top = torch.where(lam > 0, inside[2], top)
-    length = eta / torch.minimum(top, 4 * largest)
+    length = eta / torch.minimum(torch.maximum(top, largest / 4), 4 * largest)
     U, V = project(X, U, radius), project(Y, V, radius)
     A, B = lift(X, U).clone(), lift(Y, V).clone()
     errors = [relative_error(A, B, A_true, B_true)]

@@ -91,6 +91,12 @@ def population_contraction(length: float, values: torch.Tensor) -> float:
     return float(max(abs(1 - length * values.min()), abs(1 - length * 2 * values.max())))
 
 
+def from_nearest(points: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """``F - F* Q`` with the rotation ``Q`` that makes it shortest, for ``F (points, size, r)``, ``F* (size, r)``."""
+    left, _, right = torch.linalg.svd(truth.T @ points)
+    return points - truth @ (left @ right)
+
+
 def regularity(
     gradient: torch.Tensor, away: torch.Tensor, least: torch.Tensor, largest: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -207,8 +207,7 @@ def _regular(params: Parameters, X, Y, problem: Problem, sample: Sample, rng: np
     F = torch.cat([U, V]).flatten() + ways
     points = F.view(len(ways), len(U) + len(V), r)
     truth = torch.cat([U, V])
-    left, _, right = torch.linalg.svd(truth.T @ points)
-    away = points - truth @ (left @ right)
+    away = theory.from_nearest(points, truth)
     runs, count = len(ways), len(row)
     repeated = Sample(
         torch.arange(runs).repeat_interleave(count), row.repeat(runs), col.repeat(runs),
