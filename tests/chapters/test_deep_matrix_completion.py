@@ -71,10 +71,6 @@ REFUSED = [
     ({"d_lop": 16}, "d_lop: got 16, allowed: an integer from 9 to 60, a multiple of 3"),
     ({"r_data": 6, "d_data": 20}, "r_data: got 6, allowed: at most d_data / 4, 5"),
     ({"m": 1.0}, "m: got 1.0, allowed: a number from 4 to 50"),
-    (
-        {"n_depth": 1000, "d_depth": 32, "deepest": 6, "n_lop": 400, "d_lop": 60, "depths": [6]},
-        "at these sizes (memory)",
-    ),
 ]
 
 

@@ -497,7 +497,8 @@ C5c = Claim(
     says="What ruins plasticity is decoupled pre-training, not depth two: deeper networks pre-trained from a diagonal "
     "start, decoupled, lose theirs, too.",
     criterion="error > 0.05 and excess > 0.02 and change < 0.1",
-    reason="as C4a",
+    reason="as for warm starts at depth two: least error and excess of the stable rank over depths and two scales, and "
+    "the relative difference of errors between the scales",
     measure=lost,
     on="deeper, from a diagonal start",
     control=Control("depth two, pre-trained on a connected set of entries", on="depth two, connected"),

@@ -29,7 +29,7 @@ def limit(
     m: ArrayLike,
     w: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values of the limit: the largest, ``x^L``, and the next ``n - 1``, ``y^L``.
+    """Singular values of the limit: the largest, ``x^L``, the next ``n - 1``, ``y^L``.
 
     ``x^L + (n-1) y^L = d w`` on the curve on which ``y / x`` (depth two) or
     ``y^(2-L) - x^(2-L)`` (deeper) keeps its value of the start. The others are zero.
