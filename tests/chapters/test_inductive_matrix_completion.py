@@ -532,6 +532,13 @@ def test_a_threshold_is_interpolated():
     assert sampling.middle([3, 1, 2]) == 2
 
 
+def test_successes_belong_to_their_number_of_entries(rng):
+    params = Parameters.resolve(device="cpu", **TINY)
+    for with_features in (True, False):
+        found = sampling._success(params, rng, 40, 5, np.array([10.0, 1500.0]), features=with_features)
+        assert found.tolist() == [0.0, 1.0]
+
+
 def test_rates_are_fitted_past_the_start_and_above_rounding():
     steps = 5 * np.arange(40)
     one = np.maximum(np.minimum(0.8**steps, 0.02), 1e-13)
