@@ -56,15 +56,16 @@ def polar(matrix: torch.Tensor, rtol: float | None = None) -> torch.Tensor:
 
 
 def smoothed_polar(matrix: torch.Tensor, beta: float | torch.Tensor) -> torch.Tensor:
-    """``G (G^T G + beta^2 I)^(-1/2)``: singular values ``g`` become ``g / sqrt(g^2 + beta^2)``.
+    """``G (G^T G + beta^2 I)^(-1/2)``: a singular value ``g`` becomes ``g/sqrt(g^2 + beta^2)``.
 
-    Analytic in ``G``, with a derivative at zero (the identity over ``beta``); tends to :func:`polar` as ``beta`` tends
-    to zero, and to ``G / beta`` as ``beta`` grows.
+    Analytic in ``G``, with a derivative at zero (the identity over ``beta``); tends to
+    :func:`polar` as ``beta`` tends to zero, and to ``G / beta`` as ``beta`` grows.
 
     Parameters
     ----------
     matrix : ``G``, shape ``(..., m, n)``
-    beta : positive; a tensor that broadcasts against the leading axes, its own for each matrix, is not checked
+    beta : positive; a tensor that broadcasts against the leading axes, its own for each
+        matrix, is not checked
 
     Returns
     -------
@@ -77,8 +78,9 @@ def smoothed_polar(matrix: torch.Tensor, beta: float | torch.Tensor) -> torch.Te
 
     Notes
     -----
-    By eigenvectors of the Gram matrix, which squares condition numbers: singular values below ``1e-8`` of the largest
-    (float64; ``3e-4`` in float32) are lost in rounding, so ``beta`` should not be smaller than that.
+    By eigenvectors of the Gram matrix, which squares condition numbers: singular values
+    below ``1e-8`` of the largest (float64; ``3e-4`` in float32) are lost in rounding, so
+    ``beta`` should not be smaller than that.
     """
     _check_matrix(matrix)
     if isinstance(beta, torch.Tensor):
@@ -88,7 +90,8 @@ def smoothed_polar(matrix: torch.Tensor, beta: float | torch.Tensor) -> torch.Te
     wide = matrix.shape[-2] < matrix.shape[-1]
     gram = matrix @ matrix.mT if wide else matrix.mT @ matrix
     squares, vectors = torch.linalg.eigh(gram)
-    root = (vectors * (squares.clamp(min=0) + beta**2).rsqrt()[..., None, :]) @ vectors.mT
+    scales = (squares.clamp(min=0) + beta**2).rsqrt()
+    root = (vectors * scales[..., None, :]) @ vectors.mT
     return root @ matrix if wide else matrix @ root
 
 

@@ -49,7 +49,7 @@ def spectral_flow(
     record: Record,
     every: int,
 ) -> tuple[torch.Tensor, ...]:
-    """Euler steps of spectral gradient flow: ``B <- B - h T(grad_B)``, ``A <- A - h T(grad_A)``, both at once.
+    """Euler steps ``B <- B - h T(grad_B)``, ``A <- A - h T(grad_A)``, both at once.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def spectral_flow(
     kept = [record(B, A)]
     for step, h in enumerate(sizes[:, :, None, None], start=1):
         grad_B, grad_A = gradients(B, A, M, decay)
-        B, A = B - h * smoothed_polar(grad_B, beta), A - h * smoothed_polar(grad_A, beta)
+        B = B - h * smoothed_polar(grad_B, beta)
+        A = A - h * smoothed_polar(grad_A, beta)
         if step % every == 0:
             kept.append(record(B, A))
     return tuple(torch.stack(values) for values in zip(*kept, strict=True))
@@ -107,24 +108,29 @@ def muon_run(
     return tuple(torch.stack(values) for values in zip(*kept, strict=True))
 
 
-def warm_up(size: float, starts: np.ndarray, t_max: float, growth: float = 0.02) -> np.ndarray:
-    """Step sizes ``min(size, growth (t + 0.01 alpha))`` until ``t_max``, for starts of size ``alpha``.
+def warm_up(
+    size: float, starts: np.ndarray, t_max: float, growth: float = 0.02
+) -> np.ndarray:  # fmt: skip
+    """Step sizes ``min(size, growth (t + 0.01 alpha))`` up to the time ``t_max``.
 
-    The polar factor has unit speed however small the factors are. A first step longer than they are jumps over zero in
-    directions that start with the wrong sign, and goes on to jump back and forth for ever.
+    The polar factor has unit speed however small the factors are. A first step longer
+    than they are jumps over zero in directions that start with the wrong sign, and goes
+    on to jump back and forth for ever.
 
     Parameters
     ----------
     size : of the steps once ``t`` is large
-    starts : sizes ``alpha`` of the starts, shape ``(runs,)``
+    starts : ``alpha``, the sizes of the starts, shape ``(runs,)``
 
     Returns
     -------
-    Array ``(steps, runs)``; a run that arrives earlier than others has steps of size zero at its end.
+    Array ``(steps, runs)``; a run that arrives earlier than others has steps of size
+    zero at its end.
     """
     times, sizes = np.zeros(len(starts)), []
     while (times < t_max).any():
-        step = np.minimum(np.minimum(size, growth * (times + 0.01 * starts)), t_max - times)
+        step = np.minimum(size, growth * (times + 0.01 * starts))
+        step = np.minimum(step, t_max - times)
         sizes.append(step)
         times = np.where(t_max - times <= step, t_max, times + step)
     return np.array(sizes)

@@ -13,8 +13,8 @@ def muon_step(
     """The next average of gradients, and the direction to move against.
 
     ``average <- momentum average + (1 - momentum) gradient``; then Nesterov's mixture
-    ``momentum average + (1 - momentum) gradient``, orthogonalized by five Newton-Schulz steps. All shapes
-    ``(..., m, n)``.
+    ``momentum average + (1 - momentum) gradient``, orthogonalized by five Newton-Schulz
+    steps. All shapes ``(..., m, n)``.
     """
     average = torch.lerp(gradient, average, momentum)
     return average, newton_schulz(torch.lerp(gradient, average, momentum), eps=1e-30)
@@ -28,15 +28,15 @@ class Muon(torch.optim.Optimizer):
 
     Parameters
     ----------
-    params : matrices or batches of matrices
+    matrices : parameters, single matrices or batches of them
     lr : step size
     momentum : in [0, 1)
     """
 
-    def __init__(self, params: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95):
+    def __init__(self, matrices: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95):
         if not (lr >= 0 and 0 <= momentum < 1):
             raise ValueError(f"lr, momentum: got {lr!r}, {momentum!r}, allowed: lr at least 0, momentum in [0, 1)")
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+        super().__init__(matrices, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure=None):
