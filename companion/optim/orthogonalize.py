@@ -56,7 +56,7 @@ def polar(matrix: torch.Tensor, rtol: float | None = None) -> torch.Tensor:
 
 
 def smoothed_polar(matrix: torch.Tensor, beta: float | torch.Tensor) -> torch.Tensor:
-    """``G (G^T G + beta^2 I)^(-1/2)``: a singular value ``g`` becomes ``g/sqrt(g^2 + beta^2)``.
+    """``G (G^T G + beta^2 I)^(-1/2)``: singular values ``g -> g / sqrt(g^2 + beta^2)``.
 
     Analytic in ``G``, with a derivative at zero (the identity over ``beta``); tends to
     :func:`polar` as ``beta`` tends to zero, and to ``G / beta`` as ``beta`` grows.
@@ -79,8 +79,8 @@ def smoothed_polar(matrix: torch.Tensor, beta: float | torch.Tensor) -> torch.Te
     Notes
     -----
     By eigenvectors of the Gram matrix, which squares condition numbers: singular values
-    below ``1e-8`` of the largest (float64; ``3e-4`` in float32) are lost in rounding, so
-    ``beta`` should not be smaller than that.
+    below ``1e-8`` of the largest (float64; ``3e-4`` in float32) are lost in rounding,
+    so ``beta`` should not be smaller than that.
     """
     _check_matrix(matrix)
     if isinstance(beta, torch.Tensor):
