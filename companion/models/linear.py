@@ -119,7 +119,7 @@ def step_size(
     stable: float,
     relative: float,
 ) -> torch.Tensor:
-    """Euler steps for the flow: ``min(stable / (L S^(2L-2)), relative / (||R|| S^(L-2)))``.
+    """Euler steps: ``min(stable / (L S^(2L-2)), relative / (||R||_F S^(L-2)))``.
 
     ``S`` is :func:`norm_bound`. The Hessian at a solution is at most ``L S^(2L-2)``, so
     the first is stability there. A step changes no factor by more than
