@@ -158,7 +158,7 @@ def project(X: Features, U: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
     """``U`` with the rows of ``X U`` clipped and mapped back by ``X^T``."""
     A = lift(X, U)
     if A.device.type == "cpu" and not (A.norm(dim=-1) > radius).any():
-        return U  # nothing to clip; on a GPU the look would cost more than what it saves
+        return U  # nothing to clip; on a GPU, looking costs more than clipping
     return pull(X, clip(A, radius))
 
 
