@@ -20,8 +20,6 @@ from companion.chapters.spectral_gradient_flow_lora.flow import (
 )
 from companion.chapters.spectral_gradient_flow_lora.muon import Muon, muon_step
 from companion.models.batched import BatchedMLP
-from companion.models.decoder import Decoder, next_symbol_loss
-from companion.models.lora import LoRALinear, adapt
 from companion.optim.orthogonalize import polar
 
 # tests/test_chapters.py runs these.
@@ -312,57 +310,6 @@ def test_muon_run_is_the_optimizer_on_the_loss():
 # --- adaptation --------------------------------------------------------------------------------------------------
 
 
-def test_an_adapted_layer_starts_as_its_base_and_learns_its_product_alone():
-    base = torch.nn.Linear(6, 4)
-    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
-    before = base(x).detach()
-    layer = LoRALinear(base, 2, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(layer(x), before)
-    torch.nn.init.normal_(layer.B, generator=torch.Generator().manual_seed(2))
-    merged = torch.nn.functional.linear(x, base.weight + layer.delta(), base.bias)
-    assert torch.allclose(layer(x), merged, atol=1e-5)
-    layer(x).sum().backward()
-    assert base.weight.grad is None
-    assert layer.A.grad.abs().max() > 0
-    with pytest.raises(ValueError, match="rank: got 5"):
-        LoRALinear(torch.nn.Linear(6, 4), 5)
-    wide = LoRALinear(torch.nn.Linear(400, 64), 32, generator=torch.Generator().manual_seed(3))
-    assert float(wide.A.detach().var()) == pytest.approx(1 / 400, rel=0.05)
-
-
-def test_all_linear_layers_of_a_decoder_are_adapted():
-    model = Decoder(width=16, blocks=2, heads=2, context=8, generator=torch.Generator().manual_seed(0))
-    symbols = torch.randint(96, (2, 9), generator=torch.Generator().manual_seed(1))
-    before = next_symbol_loss(model, symbols)
-    layers = adapt(model, 2, generator=torch.Generator().manual_seed(2))
-    assert len(layers) == 12
-    assert torch.allclose(next_symbol_loss(model, symbols), before)
-    trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert trained == {f"{name}.{factor}" for name in layers for factor in "AB"}
-
-
-def test_a_decoder_sees_no_symbol_that_is_still_to_come():
-    model = Decoder(width=16, blocks=2, heads=4, context=8, generator=torch.Generator().manual_seed(0))
-    symbols = torch.randint(96, (1, 8), generator=torch.Generator().manual_seed(1))
-    changed = symbols.clone()
-    changed[0, 5] = (changed[0, 5] + 1) % 96
-    same = (model(symbols) - model(changed)).abs().amax(-1)[0]
-    assert same[:5].max() == 0
-    assert same[5:].min() > 0
-    with pytest.raises(ValueError, match="width: got 10"):
-        Decoder(width=10, blocks=1, heads=4, context=8)
-
-
-def test_the_loss_is_that_of_the_next_symbol():
-    class Copy(torch.nn.Module):
-        def forward(self, symbols):
-            return 50.0 * torch.nn.functional.one_hot(symbols, 96).float()
-
-    repeated, counted = torch.full((1, 6), 7), torch.arange(6)[None]
-    assert next_symbol_loss(Copy(), repeated) < 1e-6
-    assert next_symbol_loss(Copy(), counted) > 40
-
-
 def test_an_adapted_network_changes_its_first_two_matrices_by_products():
     base = BatchedMLP((64, 128, 128, 10), 2, generator=torch.Generator().manual_seed(0))
     x, y = torch.randn(2, 5, 64), torch.randint(10, (2, 5))
@@ -396,7 +343,6 @@ def test_the_two_texts_differ_and_windows_are_successive_symbols():
     pieces = finetuning.windows(torch.arange(100), 50, 8, torch.Generator().manual_seed(0))
     assert pieces.shape == (50, 9)
     assert torch.equal(pieces.diff(dim=1), torch.ones(50, 8, dtype=torch.long))
-    assert pieces.max() == 99 or pieces.max() > 80
 
 
 def test_without_headers_the_second_text_is_the_first_one_with_cases_exchanged(monkeypatch, tmp_path):
