@@ -156,6 +156,15 @@ def test_counts_lie_between_the_bounds_at_every_step(depth, lam, alpha, share, s
     assert float(k_lower(lam, depth, alpha, eta, level)) <= k <= float(k_upper(lam, depth, alpha, eta, level))
 
 
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_the_lower_bound_is_the_time_to_the_peak_of_the_speed(depth):
+    lam, alpha, eta = 1.4, 0.1, 0.05
+    x = np.linspace(0, lam ** (1 / depth), 400_001)
+    peak = x[(x ** (depth - 1) * (lam - x**depth)).argmax()] ** depth
+    wanted = float(flow_time(lam, depth, alpha, peak)) / eta
+    assert float(k_lower(lam, depth, alpha, eta, 0.95 * lam)) == pytest.approx(wanted, rel=1e-4)
+
+
 def test_bounds_say_never_and_at_once():
     assert np.isinf(k_upper(1.0, 3, 0.1, 0.1, 1.0))
     assert np.isinf(k_lower(1.0, 3, 0.1, 0.1, 1.0))

@@ -4,10 +4,10 @@ import numpy as np
 
 from companion.chapters.perturbed_deep_matrix_factorization.counts import PIECES
 from companion.chapters.perturbed_deep_matrix_factorization.experiments import Results
-from companion.chapters.perturbed_deep_matrix_factorization.experiments.matrices import LEARNED, NEAR
+from companion.chapters.perturbed_deep_matrix_factorization.experiments.matrices import LEARNED
 from companion.chapters.perturbed_deep_matrix_factorization.experiments.noiseless import METHODS
 from companion.chapters.perturbed_deep_matrix_factorization.experiments.noisy import ABOVE
-from companion.chapters.perturbed_deep_matrix_factorization.noise import denoising, nuclear_rank
+from companion.chapters.perturbed_deep_matrix_factorization.noise import denoising
 from companion.chapters.perturbed_deep_matrix_factorization.parameters import PAPER, Parameters
 from companion.claims import Claim, Control, Measured, Undecided, Verdicts, judge
 
@@ -450,51 +450,32 @@ C5b = Claim(
 CLAIMS = (C0, C1a, C1b, C1c, C2a, C2b, C2c, C3a, C3b, C4a, C4b, C4c, C4d, C4e, C5a, C5b)
 
 
-def _quantities(params: Parameters, results: Results) -> dict[str, object]:
+def _quantities(results: Results) -> dict[str, object]:
     """Further measured values that the chapter's page quotes."""
     c, m, p, r = results.counts, results.maps, results.passages, results.paths
-    by_start, by_step = m.thresholds("GD")
     stable, half = m.steps <= 1, c.step == c.step.min()
-    lengths = p.T1[0] - p.T0[0]
-    g = results.gaussian
+    with np.errstate(invalid="ignore"):  # neither begins nor ends, where both are infinite
+        lengths = p.T1[0] - p.T0[0]
+    measured = results.phases.T0[0] < results.phases.T1[0]
     return {
         "apart": np.median(c.upper[half] / np.maximum(c.lower[half], 1)),
-        "targets": results.phases.begin.size,
-        "without_promise": int(
-            (results.phases.T0[0] < results.phases.T1[0]).sum() - ((results.phases.begin < results.phases.end).sum())
-        ),
+        "targets": measured.size,
+        "without_promise": int(measured.sum() - (results.phases.begin < results.phases.end).sum()),
         "map": {
-            "measured_step": by_step[stable][[0, -1]],
+            "measured_step": m.thresholds("GD")[1][stable][[0, -1]],
             "promised_step": m.promised_by_step[stable][[0, -1]],
-            "by_start": by_start[:, [0, -1]],
         },
-        "step_start": m.step_start,
-        "limits": results.limits.limit,
         "sizes": p.sizes,
         "lengths": lengths[..., :-1].mean(-1),
-        "relative": (lengths / p.T0[0])[..., :-1].mean(-1),
-        "worst_lengths": lengths[..., -1],
         "begin": p.begin,
         "end": p.end,
         "T0": p.T0[0, ..., :-1].mean(-1),
         "T1": p.T1[0, ..., :-1].mean(-1),
-        "spectral": {"T0": p.T0[1, ..., :-1].mean((1, 2)), "T1": p.T1[1, ..., :-1].mean((1, 2))},
-        "shift": {
-            "largest": np.abs(results.limit.final[:, :, :-1] - results.limit.target).max((0, 2, 3))
-            / results.limit.sizes,
-        },
-        "stopped_size": r.sizes[1],
         "oracle": (r.truncated[1] / r.final[1]).mean(),
-        "spectral_best": (r.error[1][:, :, 1] / r.final[1]).min(1).mean(-1),
-        "gaussian_rank": nuclear_rank(results.recovery.target),
-        "gaussian_final": g.rank[0, :, -1].mean(-1),
-        "gaussian_plateau": g.plateau()[0].mean(-1),
-        "gaussian_best": g.error.min(2).mean(-1),
-        "near": NEAR,
         "pieces": PIECES,
     }
 
 
 def verify(params: Parameters, results: Results) -> Verdicts:
     """Judge the claims."""
-    return judge(CLAIMS, results, PAPER.slug, params, _quantities(params, results))
+    return judge(CLAIMS, results, PAPER.slug, params, _quantities(results))
