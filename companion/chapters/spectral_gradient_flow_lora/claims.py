@@ -151,7 +151,6 @@ def equal_rate(results: Results, name: str) -> Measured:
         raise Undecided(f"alphas: needs a start of at most {SMALL}")
     runs = rule(r, name)
     return {
-        "spread": (spread(runs, r.s) / (r.alphas[:, None, None] + r.eta / 10)).max(),
         "flat": flatness(runs, r.s[-1] / 2)[-1].min(),
     }
 
@@ -258,7 +257,7 @@ def ceiling(results: Results, name: str) -> Measured:
 C2e = Claim(
     id="C2e",
     says="No mode can run ahead: whatever the target, σ₁(BA) ≤ (‖B₀‖ + t)(‖A₀‖ + t) under SpecGF.",
-    criterion="share <= 1 + 1e-6",
+    criterion="0.5 < share <= 1 + 1e-6",
     reason="share = largest σ₁ over the bound, which is proved for the flow and its Euler steps; the rest is rounding",
     measure=ceiling,
     on="SpecGF",
@@ -472,8 +471,7 @@ def mean(values: np.ndarray) -> float:
 
 def _quantities(results: Results) -> dict[str, object]:
     """Further measured values that the chapter's page quotes."""
-    text, digits, growth, sweep = results.language, results.digits, results.growth, results.sweep
-    gradient, spectral = (rule(growth, name).arrivals(growth.level * growth.s)[-1] for name in ("GF", "SpecGF"))
+    text, digits, sweep = results.language, results.digits, results.sweep
     per_method = {}
     for name, run in zip(METHODS, digits.runs, strict=True):
         chosen = np.array([one == name for one in text.methods])
@@ -496,14 +494,8 @@ def _quantities(results: Results) -> dict[str, object]:
         "home": text.before[0].mean(),
         "away": text.before[1].mean(),
         "matrices": len(text.layers),
-        "digits_before": digits.before.mean(1),
-        "spread": spread(growth.spectral, growth.s).max((1, 2)),
-        "spectral_times": np.median(spectral, (0, 1)),
-        "gradient_times": np.median(gradient, (0, 1)),
-        "theory_times": theory.spectral_time(growth.s, 0.0, growth.level),
         "crossing": sweep.betas[int((sweep.order[0].mean(-1) > 0).argmin())],
         "squares": results.convergence.squares[:, 0].max(),
-        "imbalance": results.convergence.imbalance[-1, 0].max(),
         "starts": int(np.prod(results.convergence.excess.shape[2:])),
     }
 
