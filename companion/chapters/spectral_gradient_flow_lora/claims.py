@@ -151,6 +151,7 @@ def equal_rate(results: Results, name: str) -> Measured:
         raise Undecided(f"alphas: needs a start of at most {SMALL}")
     runs = rule(r, name)
     return {
+        "spread": (spread(runs, r.s) / (r.alphas[:, None, None] + r.eta / 10)).max(),
         "flat": flatness(runs, r.s[-1] / 2)[-1].min(),
     }
 
