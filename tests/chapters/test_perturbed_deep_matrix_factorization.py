@@ -369,6 +369,19 @@ def test_phases_are_those_of_plain_loops(params, results):
         assert r.T1[0, row, 1, 1] == passage(r.seconds[1], params.delta, depth, alpha, eta)
 
 
+def test_maps_are_those_of_plain_loops(params, results):
+    m = results.maps
+    for row, depth in enumerate(m.depths):
+        eta = params.step * float(step_limit(1.0, depth))
+        for i in (0, 15, 25):
+            alpha = m.starts[i] ** (1 / depth)
+            begin = passage(1.0, 1 - params.eps, depth, alpha, eta)
+            wanted = [begin < passage(second, params.delta, depth, alpha, eta) for second in m.seconds[::6]]
+            assert m.by_start[0, row, i, ::6].tolist() == wanted
+    assert not m.by_start[1].any()
+    assert not m.by_step[0, m.steps > 2.2].any()
+
+
 def test_deeper_products_have_relatively_longer_phases(results):
     p = results.passages
     relative = ((p.T1[0] - p.T0[0]) / p.T0[0])[:, :3, :-1].mean(-1)

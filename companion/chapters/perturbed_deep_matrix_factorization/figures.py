@@ -250,6 +250,7 @@ def recovery(limit: Limit, result: Recovery) -> Figure:
     """Recovery of eigenvalues: worst case and Gaussian noise."""
     fig, axes = plotting.subplots(1, 2, size=(7.6, 4.2))
     r = len(result.target)
+    axes[0].set_visible(len(limit.sizes) > 0)  # no norm is small enough for runs of the limit
     shift = (limit.final[0] - limit.target) / limit.sizes[:, None, None]
     for k, size in enumerate(limit.sizes):
         spread = size * np.exp(0.12 * np.linspace(-1, 1, shift.shape[1] - 1))
@@ -262,7 +263,8 @@ def recovery(limit: Limit, result: Recovery) -> Figure:
     axes[0].plot([], [], ".", color=SIGNAL, label="Gaussian, learned")
     for bound in (-1, 1):
         axes[0].axhline(bound, **THEORY)
-    axes[0].set(xscale="log", xlabel="norm of the noise $e$", ylabel="shift of an eigenvalue, over $e$",
+    axes[0].set(xscale="log" if len(limit.sizes) else "linear", xlabel="norm of the noise $e$",
+                ylabel="shift of an eigenvalue, over $e$",
                 ylim=(-1.15, 1.15), title="At most the norm")  # fmt: skip
     for i in (0, r - 1) if r > 1 else (0,):
         colour = DEPTHS[0] if i == 0 else PALETTE["sky"]
@@ -270,7 +272,7 @@ def recovery(limit: Limit, result: Recovery) -> Figure:
                          label=f"mean, $\\lambda={result.target[i]:g}$")  # fmt: skip
         axes[1].plot(result.sizes, result.predicted[:, i], **THEORY, label="$e^2/4\\lambda$" if i == 0 else None)
     axes[1].plot(result.sizes, result.sizes, color=PALETTE["red"], linewidth=1.2, label="$e$, the bound")
-    low = np.nanmin(result.predicted) / 3
+    low = result.sizes[0] ** 2 / (12 * result.target[0])
     axes[1].set(xscale="log", yscale="log", ylim=(low, 2 * result.sizes[-1]), xlabel="norm of the noise $e$",
                 ylabel="mean shift", title="Gaussian noise: second order")  # fmt: skip
     for ax, sizes in zip(axes, (limit.sizes, result.sizes), strict=True):
