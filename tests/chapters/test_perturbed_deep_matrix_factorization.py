@@ -280,6 +280,8 @@ def test_increase_sees_an_overshoot_and_nothing_else():
     assert rise <= 1e-15
     assert np.allclose(p[[0, 1, 3]], [1.0, 0.3, 0.0], atol=1e-9)
     assert increase(lam, depth=2, alpha=0.05, eta=2.2 * limit, steps=300)[1] > 0.01
+    # past zero the product of three factors approaches a negative eigenvalue, and leaves its limit
+    assert increase(np.array([-0.5]), depth=3, alpha=0.9, eta=1.5, steps=2)[1] > 0.1
 
 
 # --- noise --------------------------------------------------------------------------------------------------------
