@@ -40,7 +40,7 @@ C1a = Claim(
     "other entries are observed changes the path of the first one; from a diagonal start it does not.",
     criterion="least_gap > 1e-3 and median_gap > 0.03 and coupling > 0.01",
     reason="gap = largest distance over time of the entry's two paths, over all starts and depths; its least value "
-    "over 400 fresh starts of each depth was 0.007, of the medians 0.07; coupling = the normalized cross kernel at the end",
+    "over 400 fresh starts a depth was 0.007, of the medians 0.07; coupling = the normalized cross kernel at the end",
     measure=watched_from,
     on="Gaussian",
     control=Control("random diagonal starts", on="diagonal"),
