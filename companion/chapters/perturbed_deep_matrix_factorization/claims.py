@@ -6,7 +6,7 @@ from companion.chapters.perturbed_deep_matrix_factorization.counts import PIECES
 from companion.chapters.perturbed_deep_matrix_factorization.experiments import Results
 from companion.chapters.perturbed_deep_matrix_factorization.experiments.matrices import LEARNED
 from companion.chapters.perturbed_deep_matrix_factorization.experiments.noiseless import METHODS
-from companion.chapters.perturbed_deep_matrix_factorization.experiments.noisy import ABOVE
+from companion.chapters.perturbed_deep_matrix_factorization.experiments.noisy import ABOVE, TAIL
 from companion.chapters.perturbed_deep_matrix_factorization.noise import denoising
 from companion.chapters.perturbed_deep_matrix_factorization.parameters import PAPER, Parameters
 from companion.claims import Claim, Control, Measured, Undecided, Verdicts, judge
@@ -304,6 +304,8 @@ def dependence(results: Results, target: str) -> Measured:
     usable = np.isfinite(ends).all(0) & r.clear
     if usable.sum() < 3:
         raise Undecided("noise_list: needs three norms that are large enough, against delta, to end the phase")
+    if r.sizes[usable][0] > TAIL * results.recovery.target[-1] / 2:
+        raise Undecided("noise_list: needs a norm well below the next eigenvalue of the target with a tail")
     if r.T1[0][:, usable].min() < 8:
         raise Undecided("start: too large, the phase ends within a few iterations")
     slopes = np.polyfit(np.log(r.sizes[usable]), np.log(np.maximum(ends[:, usable], 1)).T, 1)[0]
