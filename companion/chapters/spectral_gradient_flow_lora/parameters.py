@@ -85,9 +85,7 @@ class Parameters(parameters.Parameters):
     batch: int = parameter("windows in a batch", quick=16, paper=32, ge=2, le=128)
     language_seeds: int = parameter("language models trained and adapted", quick=1, paper=2, ge=1, le=8)
     adapt_steps: int = parameter("most steps of an adaptation", quick=200, paper=400, ge=4, le=2000)
-    loss_drop: float = parameter(
-        "fall of the loss, in nats, at which spectra are compared", quick=0.3, paper=0.4, ge=0.02, le=1.5
-    )
+    loss_drop: float = parameter("fall of the loss, in nats, at which spectra are compared", quick=0.4, ge=0.02, le=1.5)
     muon_lrs: list[Rate] = parameter("learning rates of Muon on text", quick=[0.03], paper=[0.01, 0.03, 0.1],
                                      min_length=1, max_length=4)  # fmt: skip
     adamw_lrs: list[Rate] = parameter("learning rates of AdamW on text", quick=[0.01], paper=[0.003, 0.01, 0.03],
