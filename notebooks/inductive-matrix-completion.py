@@ -32,7 +32,7 @@ m_over_ar = None  # entries seen at the thresholds, in units of a·r: a list of 
 m_over_nr = None  # the same without features, in units of n·r: a list of 2 to 16, each a number from 0.5 to 100
 trials = None  # matrices for each number of entries: an integer from 2 to 1000
 a = None  # features a of the other experiments: an integer from 1 to 200
-# entries seen in the experiments on the spectrum, fewest first: a list of 1 to 6, each an integer from 10 to 10000000
+# entries seen in the experiments on the spectrum, fewest first: a list of 1 to 6, each an integer from 10 to 20000
 m = None
 sigma = None  # noise σ; entries have mean square one: a number from 0.001 to 2
 repeats = None  # matrices in each cell of the experiment on noise: an integer from 2 to 1000

@@ -43,7 +43,7 @@ EXTREMES = [
     TINY | {"r": 1, "a": 1, "a_list": [1], "n_list": [12, 12], "n_mc": [12, 13], "kappa": 1.0, "m": [10]},
     TINY | {"kappa": 20.0, "eta": 0.8, "sigma": 2.0, "tilts": [0.01, 0.9], "lams": [0.01, 1e5], "tilt": 0.9},
     TINY | {"r": 5, "a": 5, "a_list": [5, 35], "eta": 0.05, "iters": 20, "m_over_ar": [0.5, 100.0], "private": 20},
-    TINY | {"m": [10, 10_000_000], "m_over_nr": [0.5, 0.6], "fractions": [0.02, 0.03], "tilt": 0.0, "sigma": 1e-3},
+    TINY | {"m": [10, 20_000], "m_over_nr": [0.5, 0.6], "fractions": [0.02, 0.03], "tilt": 0.0, "sigma": 1e-3},
     TINY | {"n_list": [300, 12_0], "a": 20, "m": [600, 1200], "users": 60, "splits": 2, "fractions": [0.1, 0.7]},
 ]
 REFUSED = [

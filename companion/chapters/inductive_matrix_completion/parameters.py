@@ -54,7 +54,7 @@ class Parameters(parameters.Parameters):
     )  # fmt: skip
     trials: int = parameter("matrices for each number of entries", quick=6, paper=50, ge=2, le=1000)
     a: int = parameter("features a of the other experiments", quick=20, paper=40, ge=1, le=200)
-    m: list[Annotated[int, pydantic.Field(ge=10, le=10**7)]] = parameter(
+    m: list[Annotated[int, pydantic.Field(ge=10, le=20_000)]] = parameter(
         "entries seen in the experiments on the spectrum, fewest first", quick=[600, 1200], paper=[1200, 2400, 4800],
         min_length=1, max_length=6,
     )  # fmt: skip

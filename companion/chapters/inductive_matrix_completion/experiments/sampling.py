@@ -171,6 +171,7 @@ class Spectrum:
 DRAWS = 8
 POINTS = 30  # random points of the regularity condition, besides those along the flattest directions
 FLATTEST = 4
+MOST_MC = 600  # rows and columns without features: the spectrum is that of a dense matrix of more than n r rows
 DISTANCE = 0.2  # of the points from the truth, in units of sqrt(r sigma_r)
 
 
@@ -238,7 +239,7 @@ def spectrum(params: Parameters) -> Spectrum:
         convex.append(one)
         smooth.append(other)
     rng = params.rng(5)
-    n_mc = min(max(150, params.a + r, int(counts[-1]) // 8), sizes[-1])
+    n_mc = min(max(150, params.a + r, int(counts[-1]) // 8), sizes[-1], MOST_MC)
     problem = draw(rng, 1, n_mc, min(a, n_mc - r), r, params.kappa)
     samples = [observe(rng, problem, np.array(float(m))) for m in counts]
     extremes = np.array([_extremes(None, None, problem, one)[:, 0] for one in samples])
