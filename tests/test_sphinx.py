@@ -365,9 +365,6 @@ def test_the_map_reads_what_chapters_share_off_their_imports(executed_book):
     assert library(chapter) == []
     algorithm = executed_book.package / "algorithm.py"
     algorithm.write_text("from companion.optim import SAM\n" + algorithm.read_text())
-    from companion.sphinx import chapter_map
-
-    chapter_map._imported.cache_clear()
     assert ("optim", "sam") in library(chapter)
     assert ("optim", "signum") not in library(chapter), "a package's name is the module it takes it from"
     assert shared_modules([chapter]) == [], "what one chapter uses is not shared"
