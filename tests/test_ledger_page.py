@@ -56,8 +56,8 @@ def test_chips_and_text_narrow_what_is_shown_and_the_count_follows(page):
     page.get_by_role("button", name=part).click()
     assert shown(page) == len([row for row in restated if row.part == part])
 
-    page.get_by_role("button", name="undecided").click()  # alternatives within a group
-    both = [row for row in rows if row.stance in ("restated", "undecided") and row.part == part]
+    page.get_by_role("button", name="added", exact=True).click()  # alternatives within a group
+    both = [row for row in rows if row.stance in ("restated", "added") and row.part == part]
     assert shown(page) == len(both)
 
     page.get_by_role("button", name="Show all").click()
