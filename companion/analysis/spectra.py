@@ -12,25 +12,24 @@ All functions work on the last axis or axes and carry leading axes (seeds, steps
 """
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 
-def effective_rank(values: ArrayLike, *, squares: bool = False) -> np.ndarray:
-    """Entropy rank ``exp(-sum_i p_i log p_i)`` with ``p = s / sum(s)``, or ``p = s^2 / sum(s^2)``.
+def effective_rank(values: ArrayLike) -> np.ndarray:
+    """Entropy rank ``exp(-sum_i p_i log p_i)`` with ``p = s / sum(s)``.
 
     Equal to k for k equal singular values and zeros otherwise; source: Roy and Vetterli (2007).
 
     Parameters
     ----------
     values : singular values ``s``, not negative, ``(..., k)``
-    squares : weigh by squares
 
     Returns
     -------
     Array ``(...)`` between 1 and k; NaN where all values are zero
     """
     p = _scaled(values)
-    p = p**2 if squares else p
     p = p / p.sum(-1, keepdims=True)
     return np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(-1))
 
@@ -49,15 +48,14 @@ def stable_rank(values: ArrayLike) -> np.ndarray:
     return (_scaled(values) ** 2).sum(-1)
 
 
-def hitting_time(series: ArrayLike, times: ArrayLike, level: ArrayLike, *, interpolate: bool = True) -> np.ndarray:
-    """First time at which a series is at or above a level.
+def hitting_time(series: ArrayLike, times: ArrayLike, level: ArrayLike) -> np.ndarray:
+    """First time at which a series is at or above a level, on a straight line from the value before.
 
     Parameters
     ----------
     series : ``(..., k)``
     times : increasing, ``(k,)``, or one row for each series
     level : a number, or an array that broadcasts against ``(...)``
-    interpolate : on a straight line from the value before; otherwise the first of ``times`` itself
 
     Returns
     -------
@@ -70,18 +68,16 @@ def hitting_time(series: ArrayLike, times: ArrayLike, level: ArrayLike, *, inter
     first = above.argmax(-1)[..., None]
     before = np.maximum(first - 1, 0)
     time, value = np.take_along_axis(times, first, -1), np.take_along_axis(series, first, -1)
-    if interpolate:
-        earlier, lower = np.take_along_axis(times, before, -1), np.take_along_axis(series, before, -1)
-        rise = np.where(value > lower, value - lower, 1.0)
-        time = np.where(first > 0, earlier + (time - earlier) * (level - lower) / rise, time)
+    earlier, lower = np.take_along_axis(times, before, -1), np.take_along_axis(series, before, -1)
+    rise = np.where(value > lower, value - lower, 1.0)
+    time = np.where(first > 0, earlier + (time - earlier) * (level - lower) / rise, time)
     return np.where(above.any(-1), time[..., 0], np.inf)
 
 
-def product_singular_values(left: ArrayLike, right: ArrayLike) -> np.ndarray:
+def product_singular_values(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Singular values of ``left @ right`` without forming the product, largest first.
 
-    By triangular factors of both, so that small values of an ill-conditioned product keep their relative accuracy
-    better, and the cost is ``(m + n) r^2``.
+    By triangular factors of both: the cost is ``(m + n) r^2``.
 
     Parameters
     ----------
@@ -90,34 +86,18 @@ def product_singular_values(left: ArrayLike, right: ArrayLike) -> np.ndarray:
 
     Returns
     -------
-    Array ``(..., r)``
+    Tensor ``(..., r)``
 
     Raises
     ------
     ValueError
         If the shapes do not fit.
     """
-    left, right = np.asarray(left), np.asarray(right)
     rank = left.shape[-1]
     if right.shape[-2] != rank or rank > min(left.shape[-2], right.shape[-1]):
-        raise ValueError(f"left, right: got shapes {left.shape} and {right.shape}, allowed: (m, r), (r, n), r <= m, n")
-    upper = np.linalg.qr(left, mode="r") @ np.swapaxes(np.linalg.qr(np.swapaxes(right, -1, -2), mode="r"), -1, -2)
-    return np.linalg.svd(upper, compute_uv=False)
-
-
-def mode_values(product: ArrayLike, left: ArrayLike, right: ArrayLike) -> np.ndarray:
-    """``u_i^T X v_i`` for fixed directions: modes of a target followed by name, which sorted singular values cannot.
-
-    Parameters
-    ----------
-    product : ``X``, shape ``(..., m, n)``
-    left, right : columns ``u_i`` and ``v_i``, shapes ``(m, k)`` and ``(n, k)``
-
-    Returns
-    -------
-    Array ``(..., k)``
-    """
-    return np.einsum("mk,...mn,nk->...k", np.asarray(left), np.asarray(product), np.asarray(right), optimize=True)
+        shapes = tuple(left.shape), tuple(right.shape)
+        raise ValueError(f"left, right: got shapes {shapes[0]} and {shapes[1]}, allowed: (m, r), (r, n), r <= m, n")
+    return torch.linalg.svdvals(torch.linalg.qr(left, mode="r").R @ torch.linalg.qr(right.mT, mode="r").R.mT)
 
 
 def _scaled(values: ArrayLike) -> np.ndarray:

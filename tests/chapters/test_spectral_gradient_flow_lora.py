@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from companion.analysis.spectra import product_singular_values
 from companion.chapters.spectral_gradient_flow_lora import CLAIMS, Parameters, claims, experiments, finetuning, theory
 from companion.chapters.spectral_gradient_flow_lora.experiments.factorization import Runs
 from companion.chapters.spectral_gradient_flow_lora.finetuning import Adaptation, AdaptedMLP, follow, optimizer
@@ -14,7 +15,6 @@ from companion.chapters.spectral_gradient_flow_lora.flow import (
     gradients,
     loss,
     muon_run,
-    product_values,
     spectral_flow,
     warm_up,
 )
@@ -165,7 +165,7 @@ def test_two_orthogonalizations_align_by_themselves_while_the_product_is_small()
     assert torch.allclose(B, t * U @ O, atol=1e-10)
     # B is zero in the first step, so A starts one step later.
     assert torch.allclose(A, A0 + (t - size) * O.mT @ V.mT, atol=1e-10)
-    values = product_values(B, A)
+    values = product_singular_values(B, A)
     assert (values - t**2).abs().max() <= t * (torch.linalg.matrix_norm(A0, 2) + size)
 
 
@@ -176,11 +176,6 @@ def test_band_has_the_width_of_the_theorem(K):
     assert np.all(high - low >= 0)
     assert np.all(high - low <= t / (2 * K**2))
     assert np.allclose((low - 0.1) / np.where(t > 0, t, 1), np.where(t > 0, K / np.hypot(K, 1), 0))
-
-
-def test_product_values_are_singular_values():
-    B, A = gaussian(3, 6, 4), gaussian(3, 4, 5, seed=1)
-    assert torch.allclose(product_values(B, A), torch.linalg.svdvals(B @ A)[:, :4], atol=1e-12)
 
 
 def test_warm_up_reaches_the_end_and_starts_below_the_start():
@@ -219,7 +214,7 @@ def test_least_loss_is_the_minimum_that_descent_finds():
 
     search.step(closure)
     assert loss(B, A, M, lam).item() == pytest.approx(theory.least_loss(s, rank, lam), abs=1e-8)
-    assert np.allclose(product_values(B, A).detach().numpy(), [1.8, 0.3, 0], atol=1e-4)
+    assert np.allclose(product_singular_values(B, A).detach().numpy(), [1.8, 0.3, 0], atol=1e-4)
     assert theory.soft_threshold(s, rank, lam).tolist() == pytest.approx([1.8, 0.3, 0, 0])
 
 

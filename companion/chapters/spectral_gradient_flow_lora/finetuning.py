@@ -98,8 +98,8 @@ def follow(
 
 def _spectra(factors: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
     """Singular values of the products, ``(replicas, layers, rank)``."""
-    pairs = [[factor.detach().double().cpu().numpy() for factor in pair] for pair in factors]
-    values = np.stack([product_singular_values(B, A) for B, A in pairs], axis=-2)
+    pairs = [[factor.detach().double() for factor in pair] for pair in factors]
+    values = torch.stack([product_singular_values(B, A) for B, A in pairs], dim=-2).cpu().numpy()
     return values if values.ndim == 3 else values[None]
 
 

@@ -134,8 +134,3 @@ def warm_up(
         sizes.append(step)
         times = np.where(t_max - times <= step, t_max, times + step)
     return np.array(sizes)
-
-
-def product_values(B: torch.Tensor, A: torch.Tensor) -> torch.Tensor:
-    """Singular values of ``B A``, largest first, ``(..., r)``, by triangular factors of both."""
-    return torch.linalg.svdvals(torch.linalg.qr(B, mode="r").R @ torch.linalg.qr(A.mT, mode="r").R.mT)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from companion.analysis.spectra import hitting_time
+from companion.analysis.spectra import hitting_time, product_singular_values
 from companion.chapters.spectral_gradient_flow_lora import theory
 from companion.chapters.spectral_gradient_flow_lora.flow import (
     gradient_flow,
     loss,
     muon_run,
-    product_values,
     spectral_flow,
     warm_up,
 )
@@ -114,7 +113,7 @@ class _Problem:
     A: torch.Tensor
 
     def record(self, B: torch.Tensor, A: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return product_values(B, A), ((self.U.mT @ B) @ (A @ self.V)).diagonal(dim1=-2, dim2=-1)
+        return product_singular_values(B, A), ((self.U.mT @ B) @ (A @ self.V)).diagonal(dim1=-2, dim2=-1)
 
     def _kept(self, found: tuple[torch.Tensor, ...], times: np.ndarray) -> Runs:
         shape = (-1, times.shape[1] if times.shape[1] > 1 else len(found[0][0]) // self.per_size, *self.B.shape[1:3])
@@ -402,7 +401,7 @@ def convergence(params: Parameters) -> Convergence:
         excess=looked(losses - least.repeat_interleave(shape[1] * shape[2])),
         imbalance=looked(imbalance), squares=looked(squares), first=looked(losses)[0],
         speed=shaped(speed.reshape(shape)), distance=shaped(torch.linalg.matrix_norm(end - best).reshape(shape)),
-        final=shaped(product_values(Bs[-1], As[-1]).reshape(*shape, rank)),
+        final=shaped(product_singular_values(Bs[-1], As[-1]).reshape(*shape, rank)),
         saddle=saddle, saddle_times=saddle_times, saddle_speed=saddle_speed,
     )  # fmt: skip
 
