@@ -12,6 +12,7 @@ recomputes nothing; editing an algorithm recomputes what depends on it. ``COMPAN
 that cannot be read is computed again, one that cannot be written is not kept; neither is an error.
 """
 
+import contextlib
 import functools
 import inspect
 import os
@@ -105,10 +106,13 @@ def forget_unused(days: float, root: Path | None = None) -> int:
     How many were removed
     """
     before = time.time() - days * 86_400
-    unused = [path for path in (root or find_root()).joinpath(FOLDER).glob("*/*") if path.stat().st_mtime < before]
-    for path in unused:
-        path.unlink(missing_ok=True)
-    return len(unused)
+    removed = 0
+    for path in (root or find_root()).joinpath(FOLDER).glob("*/*"):
+        with contextlib.suppress(OSError):  # another process was faster, or may not
+            if path.stat().st_mtime < before:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def clear(root: Path | None = None) -> None:
@@ -167,10 +171,13 @@ def _read(path: Path | None) -> dict[str, Any] | None:
 
     try:
         kept = joblib.load(path)
-        os.utime(path)  # used now, see forget_unused
-        return kept if kept.keys() >= {"seconds", "result"} else None
+        if not kept.keys() >= {"seconds", "result"}:
+            return None
     except Exception:  # whatever is wrong with the file, the remedy is to compute
         return None
+    with contextlib.suppress(OSError):  # a store that is only read
+        os.utime(path)  # used now, see forget_unused
+    return kept
 
 
 def _write(path: Path | None, kept: dict[str, Any]) -> None:

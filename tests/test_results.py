@@ -161,6 +161,17 @@ def test_what_nobody_used_for_long_is_forgotten(empty_store):
     assert results.forget_unused(30, empty_store) == 0
 
 
+def test_a_store_that_may_only_be_read_is_read(monkeypatch, empty_store):
+    squares(PARAMS)
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    squares(PARAMS)
+    assert calls == [3]
+
+
 def test_what_is_kept_is_counted_and_cleared(empty_store):
     squares(PARAMS)
     squares(PARAMS, 5)
