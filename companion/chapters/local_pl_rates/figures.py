@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from companion import plotting
 from companion.chapters.local_pl_rates import rates
@@ -30,11 +31,11 @@ def _above(values: np.ndarray, floor: float = 1e-26) -> np.ndarray:
 
 @plotting.figure(
     alt="Left: a ring-shaped valley seen from above, with a shaded region inside the ring where f is not convex, and "
-    "two paths that descend to the ring. Right: the factor of f per step over the step size; measured circles lie on a "
-    "dashed V-shaped curve, far below the textbook's curve."
+    "two paths that descend to the ring. Right: the factor of f per step over the step size; circles measured with GD "
+    "and squares measured with SGD lie on dashed V-shaped curves, far below the textbook's curve."
 )
-def glance(ring: Ring, result: Descent) -> Figure:
-    """The valley, and rates of gradient descent in it."""
+def glance(ring: Ring, result: Descent, noisy: Noisy) -> Figure:
+    """The valley, and rates of gradient descent and of SGD in it."""
     fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 4.3), width_ratios=(1, 1.12))
     levels = np.geomspace(2e-3, 1.5, 9)
     left.contour(ring.axis, ring.axis, ring.value, levels=levels, colors="#B0B0B0", linewidths=0.7)
@@ -59,6 +60,12 @@ def glance(ring: Ring, result: Descent) -> Figure:
     right.plot(lr, rates.textbook_rate(lr, result.mu, result.L), **TEXTBOOK, label="textbook PL bound")
     right.plot(lr, rates.rate(lr, result.mu, result.L), **THEORY, label="convex quadratic")
     right.plot(result.lr, result.valley, "o", color=COLOURS["GD"], label="GD in the valley")
+    row = (len(noisy.sigma) - 1) // 2
+    sigma, blue = noisy.sigma[row], COLOURS["multiplicative noise"]
+    stable = lr[lr < rates.largest_step(noisy.L, sigma)]
+    right.plot(stable, rates.rate(stable, noisy.mu, noisy.L, sigma), **THEORY)
+    right.plot(noisy.lr[row], noisy.valley[row], "s", color=blue, markersize=6.5, label=f"SGD, $\\sigma$ = {sigma:g}")
+    right.xaxis.set_major_locator(MaxNLocator(5))
     right.set(xlabel="step size $\\gamma$", ylabel="factor of $f$ per step", title="The rate of a convex quadratic")
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     return fig

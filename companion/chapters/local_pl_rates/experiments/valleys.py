@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from companion.analysis.curvature import dense_hessian
 from companion.chapters.local_pl_rates import rates
 from companion.chapters.local_pl_rates.descent import asymptotic_rate, on_sphere, sgd
 from companion.chapters.local_pl_rates.parameters import Parameters
@@ -66,13 +67,16 @@ def geometry(params: Parameters) -> Geometry:
     floor = near_torus(torch.zeros(20, m), torch.tensor(rng.uniform(0, 2 * np.pi, (20, m)))).double()
     constants, spectra, tangent, inside = [], [], [], []
     for kind in kinds:
-        hessian = torch.func.vmap(torch.func.hessian(lambda flat, kind=kind: kind.value(flat.reshape(m, 2))))
-        H = hessian(floor.flatten(1)) / kind.level(floor)[:, None, None]
+
+        def loss(flat: torch.Tensor, kind: Valley = kind) -> torch.Tensor:
+            return kind.value(flat.reshape(-1, m, 2))
+
+        H = dense_hessian(loss, floor.flatten(1)) / kind.level(floor)[:, None, None]
         units = torch.zeros(20, m, m, 2, dtype=torch.float64)
         units[:, range(m), range(m)] = kind.tangents(floor)
         spectra.append(torch.linalg.eigvalsh(H).numpy())
         tangent.append((H @ units.flatten(2).mT).norm(dim=1).max())
-        inside.append(torch.linalg.eigvalsh(hessian(0.7 * floor.flatten(1))).min())
+        inside.append(torch.linalg.eigvalsh(dense_hessian(loss, 0.7 * floor.flatten(1))).min())
         row = []
         for shell in shells:
             # one circle at the outer half of the shell, the others at any depth
@@ -109,7 +113,7 @@ def ring(params: Parameters) -> Ring:
     axis = np.linspace(-1.6, 1.6, 129)
     points = torch.tensor(np.stack(np.meshgrid(axis, axis), axis=-1)).reshape(-1, 2)
     points = torch.where(points.norm(dim=1, keepdim=True) < 1e-9, points + 1e-9, points)
-    hessian = torch.func.vmap(torch.func.hessian(lambda point: valley.value(point[None])))(points)
+    hessian = dense_hessian(lambda flat: valley.value(flat[:, None]), points)
     curvature = torch.linalg.eigvalsh(hessian)[:, 0].reshape(len(axis), -1)
     generator = torch.Generator().manual_seed(int(params.rng(1).integers(2**31)))
     paths = []
@@ -203,7 +207,8 @@ def momentum(params: Parameters, descent: Descent) -> Momentum:
     lam = torch.tensor(mixed(params), device=params.device)
     lr, best = rates.momentum_optimum(params.mu, params.L)
     stable = lr * params.L / 2 - 1  # smaller momenta diverge
-    momenta = np.linspace(stable + 0.3 * (best - stable), best + 0.6 * (1 - best), params.n_momentum)
+    grid = np.linspace(stable + 0.3 * (best - stable), best + 0.6 * (1 - best), params.n_momentum)
+    momenta = np.union1d(grid, best)
     predicted = rates.momentum_rate(lr, momenta, params.mu, params.L)
     heights, angles = (
         torch.tensor(v, device=params.device)
@@ -216,6 +221,6 @@ def momentum(params: Parameters, descent: Descent) -> Momentum:
     found = asymptotic_rate(values, *GD_WINDOW, LEAST).reshape(-1, REPLICAS)
     return Momentum(
         momenta, np.exp(np.log(found).mean(1)), predicted, best, float(rates.optimal_rate(params.mu, params.L)),
-        float(descent.valley.min()), float(steps_needed(predicted, GD_WINDOW[1]).max()),
+        float(np.nan_to_num(descent.valley, nan=np.inf).min()), float(steps_needed(predicted, GD_WINDOW[1]).max()),
         params.n_steps,
     )  # fmt: skip
