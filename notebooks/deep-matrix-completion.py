@@ -92,7 +92,7 @@ plotting.show(figures.glance(limits, resumed), name="glance")
 
 # %% [markdown]
 # What to see: on the left, smaller starts lower the rank at the larger depths and change nothing at depth two. On the
-# right, pre-training costs depth two two orders of magnitude and the others next to nothing.
+# right, pre-training costs depth two orders of magnitude and the others next to nothing.
 #
 # ## Do the entries feel each other?
 #
@@ -117,7 +117,8 @@ for row, depth in enumerate(watched.depths):
 # %% [markdown]
 # What to see: depth two is decoupled from any start, to the last digit. Deeper networks are coupled, unless they start
 # diagonal, or diagonal up to rotations of the hidden layers (`rotated`). Rotations that do not cancel (`unmatched`)
-# couple, although the cross kernel vanishes at the very start: coupling is a matter of the whole path.
+# couple, although at depths three and four the cross kernel vanishes at the very start: coupling is a matter of the
+# whole path.
 #
 # ## Rank one, if and only if coupled
 #

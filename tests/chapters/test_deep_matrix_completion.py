@@ -1,4 +1,5 @@
 import dataclasses
+import types
 import warnings
 
 import numpy as np
@@ -9,13 +10,15 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from companion.chapters.deep_matrix_completion import CLAIMS, Parameters, experiments, run, verify
+from companion.analysis.spectra import effective_rank
+from companion.chapters.deep_matrix_completion import CLAIMS, Parameters, claims, experiments, run, verify
 from companion.chapters.deep_matrix_completion.coupling import (
     cross_coupling,
     gram_limit,
     log_determinant_path,
     polar_factor,
 )
+from companion.chapters.deep_matrix_completion.experiments import interaction, limits, plasticity
 from companion.chapters.deep_matrix_completion.experiments.interaction import STARTS
 from companion.chapters.deep_matrix_completion.experiments.plasticity import FITTED
 from companion.chapters.deep_matrix_completion.family import (
@@ -37,7 +40,7 @@ from companion.chapters.deep_matrix_completion.observations import (
     rank_one,
 )
 from companion.chapters.deep_matrix_completion.starts import diagonal, family, rotated, rotations
-from companion.models.linear import gaussian_factors, gradient, gradient_flow, losses, product
+from companion.models.linear import Flow, gaussian_factors, gradient, gradient_flow, losses, product
 
 SMALL = {
     "depths": [3],
@@ -313,7 +316,150 @@ def test_polar_factor_is_orthogonal_and_leaves_a_symmetric_positive_rest():
     assert torch.linalg.eigvalsh(rest).min() > 0
 
 
+# --- what is trained on, and where runs are judged -------------------------------------------------------------------
+
+
+class Fitted:
+    """In place of training: the observed entries of the target and zeros elsewhere. Remembers what it was asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, W, target, mask, *, tol, most, **_):
+        target, mask = (part.double().expand(len(W), *W.shape[-2:]) for part in (target, mask))
+        self.calls.append((W, target, mask))
+        end = torch.eye(W.shape[-1], dtype=torch.float64).repeat(*W.shape[:2], 1, 1)
+        end[:, 0] = mask * target
+        steps = torch.zeros(len(W))
+        return Flow(end, losses(end, target, mask), steps, steps.long(), steps == 0)
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    made = Fitted()
+    for module in (limits, plasticity):
+        monkeypatch.setattr(module, "gradient_flow", made)
+    return made
+
+
+def left_over(target, mask):
+    """Mean square of the target's entries outside the mask, for every matrix."""
+    return ((target * (1 - mask)) ** 2).sum((-2, -1)) / (1 - mask).sum((-2, -1))
+
+
+def test_errors_of_resumed_runs_are_on_entries_that_neither_phase_observed(params, fitted):
+    result = experiments.resumed.compute(params)
+    _, target, after = fitted.calls[len(FITTED) - 1]
+    before = fitted.calls[0][2]
+    assert ((before <= after[: params.n_lop]).all() and (before < after[: params.n_lop]).any()).item()
+    assert result.error[0].ravel() == pytest.approx(left_over(target, after).numpy())
+    assert (result.loss == 0).all()
+    alpha = fitted.calls[0][0].std() * params.d_lop**0.5
+    assert alpha**2 == pytest.approx(params.eps_lop, rel=0.2)
+
+
+def test_the_three_by_three_matrix_is_judged_on_its_three_unseen_entries(params, fitted):
+    result = experiments.clean.compute(params)
+    assert result.error.ravel() == pytest.approx(1.0)
+    (_, _, first), (_, _, second) = fitted.calls[:2]
+    assert first.sum((-2, -1)).tolist() == [3, 3, 0, 0, 5, 5, 3, 3]
+    assert (second.sum((-2, -1)) == 6).all()
+    assert is_connected(first[4].numpy())
+    assert is_connected(second[0].numpy())
+    assert all(torch.equal(one, torch.eye(3).double()) for one in (first[0], first[6]))
+
+
+def test_completion_starts_all_layers_at_one_matrix_and_is_judged_on_hidden_entries(params, fitted):
+    result = experiments.completion.compute(params)
+    for row, (W, target, mask) in enumerate(fitted.calls):
+        assert (W[:, :1] == W).all()
+        assert result.error[row] == pytest.approx(left_over(target, mask).numpy())
+        assert result.target_rank == pytest.approx(effective_rank(torch.linalg.svdvals(target).numpy()))
+        assert result.rank[row] == pytest.approx(effective_rank(torch.linalg.svdvals(mask * target).numpy()))
+        assert (result.residual[row] == 0).all()
+
+
+def test_two_scales_are_two_sizes_of_the_same_starts(params, fitted):
+    experiments.menon.compute(params)
+    experiments.gram.compute(params)
+    ratios = [(1e-1 / 1e-3) ** (1 / depth) for depth in (2, 3)] + [(1e-3 / 1e-6) ** (1 / depth) for depth in (2, 3)]
+    for (W, target, _), ratio in zip(fitted.calls, ratios, strict=True):
+        large, small = W.chunk(2)
+        assert torch.allclose(large, ratio * small, rtol=1e-12)
+        assert W.shape[-1] == 2 or sorted(set(target.diagonal(dim1=1, dim2=2).sign().flatten().tolist())) == [-1, 1]
+
+
+def test_the_map_is_the_stable_rank_of_the_equation(params):
+    made = experiments.chart.compute(params)
+    for row, depth in enumerate(made.depths):
+        values = limit(int(depth), params.n_blocks, 1, made.eps[7], made.m[11])
+        spectrum = np.array([values[0], *[values[1]] * (params.n_blocks - 1)])
+        assert made.stable_rank[row, 11, 7] == pytest.approx((spectrum**2).sum() / spectrum.max() ** 2)
+
+
+def test_unmatched_rotations_hide_from_the_kernel_at_the_start_up_to_depth_four():
+    for depth, hidden in ((3, True), (4, True), (5, False)):
+        generator = torch.Generator().manual_seed(depth)
+        W = rotated(diagonal(3, depth, 6, 0.3, generator), generator, matched=False)
+        assert (cross_coupling(W) < 1e-14).all() == hidden
+
+
+def test_blocks_of_any_size_are_coupled_from_the_family_at_depth_three():
+    W, target, both = family(3, 6, 0.2, 6.0)[None], torch.ones(6, 6, dtype=torch.float64), torch.tensor(blocks(3, 2))
+    alone = both.clone()
+    alone[2:, 2:] = 0
+    velocities = []
+    for mask in (both, alone):
+        step = 1e-6 * gradient(W, mask * (product(W) - target))
+        velocities.append((product(W - step) - product(W))[0, :2, :2] / 1e-6)
+    difference = velocities[0] - velocities[1]
+    # One kernel for all pairs of entries of different blocks, times the residuals of two blocks of four entries.
+    assert torch.allclose(difference, difference.mean().expand(2, 2), rtol=1e-6)
+    square = (W[0, 0] @ W[0, 0])[0, 2]
+    residual = (both * (product(W)[0] - target))[2:, 2:].sum()
+    assert float(difference[0, 0]) == pytest.approx(float(-(square**2) * residual), rel=1e-4)
+
+
+def test_the_worst_depth_and_the_worst_matrix_decide():
+    clean = types.SimpleNamespace(
+        depths=np.array([2, 3, 4]),
+        setups=("warm",) * 3,
+        error=np.array([[0.3, 0.3], [1e-2, 1e-5], [1e-2, 0.2]]),
+        rank=1 + np.array([[0.1, 0.1], [1e-2, 1e-4], [0, 0.3]]),
+    )
+    found = claims.kept(types.SimpleNamespace(clean=clean), "deeper, warm")
+    assert found == pytest.approx({"error": 0.2, "excess": 0.3})
+    shape = (2, len(FITTED), 3)
+    resumed = types.SimpleNamespace(
+        loss=np.zeros(shape), pre_loss=np.zeros(shape), error=np.ones(shape), rank=np.ones(shape)
+    )
+    resumed.rank[0, -1] = [2.0, 1.05, 3.0]
+    assert claims.random_loss(types.SimpleNamespace(resumed=resumed), "depth two")["rank"] == pytest.approx(0.05)
+
+
 # --- the whole -------------------------------------------------------------------------------------------------------
+
+
+def test_experiments_record_the_run_that_they_say(params, results):
+    d = params.d_depth
+    identity = torch.eye(d, dtype=torch.float64)
+    for row, depth in enumerate(results.spectrum.depths):
+        W = gaussian_factors(1, int(depth), d, interaction.DEPTH_SCALE, params.generator(4, int(depth)))
+        end = gradient_flow(W, torch.ones(d, d), identity, tol=1e-6, most=3000, stable=0.2, relative=0.05).W
+        assert results.spectrum.values[row][-1] == pytest.approx(torch.linalg.svdvals(product(end))[0].numpy())
+    assert results.depths.depths.tolist() == list(range(2, params.deepest + 1))
+    together = gradient_flow(
+        interaction._start("Gaussian", params, 3, 30), torch.ones(6, 6), torch.eye(6), tol=0.0,
+        most=interaction.STEPS, step=interaction.LR,
+    )  # fmt: skip
+    assert results.intervention.coupling[1, 0] == pytest.approx(cross_coupling(together.W).numpy())
+
+
+def test_the_unbalanced_run_starts_at_the_warm_product(results):
+    r = results.determinant
+    for values in (r.loss, r.logdet, r.unseen):
+        assert values[0, 2] == pytest.approx(values[0, 0], rel=1e-12)
+    assert r.time[1, 2] != r.time[1, 0]
 
 
 def test_watched_entry_is_trained_alone_in_the_second_run(results):
@@ -356,7 +502,7 @@ def swapped(values, first, second, axis=0):
 
 
 @pytest.mark.parametrize(
-    ("claims", "part", "broken"),
+    ("names", "part", "broken"),
     [
         (["C1a", "C1c"], "intervention", lambda r: {"gap": swapped(r.gap, 0, 2, 1)}),
         (["C1b"], "intervention", lambda r: {"gap": swapped(r.gap, 0, 1)}),
@@ -377,10 +523,10 @@ def swapped(values, first, second, axis=0):
         (["C5c"], "clean", lambda r: {"error": swapped(r.error, 7, 5)}),
     ],
 )
-def test_broken_runs_make_the_verdict_unsound(params, results, claims, part, broken):
+def test_broken_runs_make_the_verdict_unsound(params, results, names, part, broken):
     changed = dataclasses.replace(getattr(results, part), **broken(getattr(results, part)))
     verdicts = verify(params, dataclasses.replace(results, **{part: changed}))
-    for claim in claims:
+    for claim in names:
         assert verdicts[claim].holds is False, str(verdicts[claim])
 
 

@@ -49,7 +49,7 @@ def _excess_curves(ax, result: Family, column: int) -> None:
     for row, depth in enumerate(result.depths):
         largest, second = limit(int(depth), result.n, 1, eps, result.m[column])
         ax.plot(eps, np.maximum((result.n - 1) * (second / largest) ** 2, _FLOOR), **THEORY, zorder=1)
-        size = 9 - 2 * row  # markers that lie on each other are rings around each other
+        size = max(9 - 2 * row, 2.5)  # markers that lie on each other are rings around each other
         ax.plot(result.eps, np.maximum(excess[row], _FLOOR), "o", color=_depth(depth), label=f"depth {depth}",
                 markersize=size, zorder=2 + row)  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="scale $\\varepsilon$ of the start")
@@ -238,7 +238,7 @@ def clean(result: Clean) -> Figure:
         for row, depth in enumerate(result.depths):
             if result.setups[row] == setup:
                 ax.plot(result.eps, np.maximum(result.error[row], 1e-12), "o-", color=_depth(depth),
-                        label=f"depth {depth}", markersize=11 - 1.8 * depth)  # fmt: skip
+                        label=f"depth {depth}", markersize=max(11 - 1.8 * depth, 2.5))  # fmt: skip
         ax.set(xscale="log", yscale="log", title=titles[setup])
     for ax in axes[1]:
         ax.set_xlabel("scale $\\varepsilon$ of the start")
