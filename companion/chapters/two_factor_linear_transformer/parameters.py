@@ -32,18 +32,18 @@ class Parameters(parameters.Parameters):
     mu_min: float = parameter("least effective step size μ of the diagram", quick=0.4, ge=0.01, le=1.9)
     mu_max: float = parameter("largest μ of the diagram", quick=2.2, ge=0.1, le=2.5)
     n_mu: int = parameter("values of μ in the diagram", quick=900, paper=4000, ge=50, le=10_000)
-    n_transient: int = parameter("steps before orbits are looked at", quick=1000, paper=10_000, ge=100, le=100_000)
-    n_keep: int = parameter("steps for which they are then followed", quick=300, paper=1000, ge=64, le=10_000)
-    n_starts: int = parameter("balanced starts for each μ of the diagram", quick=48, paper=256, ge=4, le=4096)
+    n_transient: int = parameter("steps before orbits are looked at", quick=1000, paper=10_000, ge=100, le=50_000)
+    n_keep: int = parameter("steps for which they are then followed", quick=300, paper=1000, ge=64, le=5000)
+    n_starts: int = parameter("balanced starts for each μ of the diagram", quick=48, paper=256, ge=4, le=1024)
     mu_list: list[Step] = parameter(
         "values of μ at which the whole plane is explored", quick=[0.5, 0.95, 1.1, 1.3, 1.5, 1.9],
         min_length=2, max_length=8,
     )  # fmt: skip
-    n_grid: int = parameter("points on a side of the maps of the plane", quick=400, paper=1500, ge=20, le=4000)
-    n_steps_basin: int = parameter("steps of each point of these maps", quick=200, paper=2000, ge=50, le=20_000)
-    n_points: int = parameter("random starts for each μ", quick=4000, paper=40_000, ge=100, le=10**6)
-    n_steps: int = parameter("steps of random starts", quick=2000, paper=20_000, ge=200, le=10**5)
-    n_exponents: int = parameter("values of μ at which exponents are measured", quick=40, paper=400, ge=4, le=2000)
+    n_grid: int = parameter("points on a side of the maps of the plane", quick=400, paper=1500, ge=20, le=3000)
+    n_steps_basin: int = parameter("steps of each point of these maps", quick=200, paper=2000, ge=50, le=5000)
+    n_points: int = parameter("random starts for each μ", quick=4000, paper=40_000, ge=100, le=100_000)
+    n_steps: int = parameter("steps of random starts", quick=2000, paper=20_000, ge=200, le=50_000)
+    n_exponents: int = parameter("values of μ at which exponents are measured", quick=40, paper=400, ge=4, le=1000)
     n_prompts: int = parameter("prompts on which the transformer is trained", quick=3, paper=8, ge=2, le=64)
     dim: int = parameter("dimension d of the regression", quick=8, ge=2, le=64)
     context: int = parameter("examples in a prompt, N", quick=20, ge=2, le=1000)
