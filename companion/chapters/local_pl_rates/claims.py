@@ -5,7 +5,7 @@ import numpy as np
 from companion.chapters.local_pl_rates import rates
 from companion.chapters.local_pl_rates.experiments import Results
 from companion.chapters.local_pl_rates.experiments.networks import GOAL, MOST_WEIGHTS, START, STEPS
-from companion.chapters.local_pl_rates.experiments.noise import Limits, Noisy
+from companion.chapters.local_pl_rates.experiments.noise import Limits, Noisy, Paths
 from companion.chapters.local_pl_rates.experiments.valleys import LANDSCAPES, Descent, Momentum
 from companion.chapters.local_pl_rates.parameters import PAPER, Parameters
 from companion.claims import Claim, Control, Measured, Undecided, Verdicts, judge
@@ -13,7 +13,7 @@ from companion.claims import Claim, Control, Measured, Undecided, Verdicts, judg
 LABEL = "local-pl-rates"  # ends the labels of the page's statements
 
 
-def _enough_steps(r: Descent | Limits | Noisy | Momentum) -> None:
+def _enough_steps(r: Descent | Limits | Noisy | Paths | Momentum) -> None:
     if r.needed > r.allowed:
         raise Undecided(f"n_steps: {r.allowed} are too few for the slowest of these rates, which needs {r.needed:.0f}")
 
@@ -198,6 +198,7 @@ C3a = Claim(
 def vanishing(results: Results, noise: str) -> Measured:
     """Measured fall of log f in the second half of a run over what the mean square predicts."""
     r = results.paths
+    _enough_steps(r)
     decay = r.decay[("multiplicative", "additive").index(noise)]
     end, half = len(decay) - 1, len(decay) // 2
     return {"share": float(np.log(decay[half] / decay[end]).mean() / (half - end) / np.log(r.mean_square))}

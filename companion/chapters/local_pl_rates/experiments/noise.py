@@ -236,11 +236,13 @@ class Paths:
     mean_square: float
     #: f under multiplicative and under additive noise in the largest dimension, ``(2, steps + 1, replicas)``
     decay: np.ndarray
+    #: steps that these runs should have, and that were allowed
+    needed: int
+    allowed: int
 
 
 DIMENSIONS = (1, 2, 5, 20, 100)
-FALL = 80  # steps of a path; its factor is measured over the last three quarters
-LONG = 300  # steps of the runs that compare noise that vanishes with noise that stays
+FALL = 1e-13  # of f along a path with noise in one direction, over which factors are measured
 
 
 @experiment
@@ -250,21 +252,25 @@ def paths(params: Parameters) -> Paths:
     lr = float(rates.optimal_step(mu, params.L, sigma))
     rng, generator, measured = params.rng(9), params.generator(10), []
     dimensions = np.array([*DIMENSIONS, params.m_block])
+    predicted = np.array([rates.path_rate(lr, mu, sigma, int(m)) for m in dimensions])
+    # the same steps for all paths, so that none is chosen by its luck; the first quarter is left to settle
+    steps = int(np.clip(np.log(FALL) / np.log(max(predicted[0], 1e-9)), 8, 80))
     for m in dimensions:
         # more paths where they differ more
         runs = max(4, int(100 * params.n_rep / m))
         heights, angles = (torch.tensor(v, device=params.device) for v in starts(rng, runs, int(m), params.h0))
         lam = torch.full((int(m),), mu, dtype=torch.float64, device=params.device)
-        _, values = sgd(Valley(lam), near_torus(heights, angles), lr, FALL, sigma=sigma,
+        _, values = sgd(Valley(lam), near_torus(heights, angles), lr, steps, sigma=sigma,
                         directions=on_sphere(generator, int(m)))  # fmt: skip
-        # the same steps for all paths, so that none is chosen by its luck
-        measured.append(np.exp(np.log(values[FALL] / values[FALL // 4]).mean() / (FALL - FALL // 4)))
+        fall = np.log(np.maximum(values[steps], 1e-300) / np.maximum(values[steps // 4], 1e-300)).mean()
+        measured.append(np.exp(fall / (steps - steps // 4)))
+    mean_square = float(rates.mode_rate(lr, mu, sigma))
+    needed = int(steps_needed(mean_square, WINDOW[1]))
     decay = [
-        sgd(Valley(lam), near_torus(heights, angles), lr, LONG, sigma=sigma, additive=second,
+        sgd(Valley(lam), near_torus(heights, angles), lr, min(needed, params.n_steps), sigma=sigma, additive=second,
             directions=on_sphere(generator, params.m_block))[1]
         for second in (None, 1e-6)
     ]  # fmt: skip
-    predicted = [rates.path_rate(lr, mu, sigma, int(m)) for m in dimensions]
     return Paths(
-        dimensions, np.array(measured), np.array(predicted), float(rates.mode_rate(lr, mu, sigma)), np.array(decay)
+        dimensions, np.array(measured), predicted, mean_square, np.array(decay), needed, params.n_steps,
     )  # fmt: skip

@@ -80,7 +80,7 @@ def geometry(params: Parameters) -> Geometry:
         row = []
         for shell in shells:
             # one circle at the outer half of the shell, the others at any depth
-            depth = rng.uniform(0.5, 1, (count, m)) * 10.0 ** -rng.uniform(0, 3, (count, m))
+            depth = rng.uniform(0.5, 1, (count, m)) * 10.0 ** -rng.uniform(0, 6, (count, m))
             depth[np.arange(count), rng.integers(m, size=count)] = rng.uniform(0.5, 1, count)
             radius = torch.tensor(1 + shell * depth * rng.choice([-1, 1], (count, m)))
             x = radius[..., None] * near_torus(0 * radius, torch.tensor(rng.uniform(0, 2 * np.pi, (count, m))))
