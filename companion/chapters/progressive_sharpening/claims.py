@@ -464,10 +464,9 @@ C6f = Claim(
 CLAIMS = (C1a, C1b, C2a, C2b, C2c, C2d, C2e, C3, C4, C5a, C5b, C5c, C6a, C6b, C6c, C6d, C6e, C6f)
 
 
-def _quantities(results: Results) -> dict[str, object]:
+def _quantities(params: Parameters, results: Results) -> dict[str, object]:
     """Further measured values that the chapter's page quotes."""
-    growth, flips, imbalance = results.growth, results.flips, results.imbalance
-    networks, noise = results.network_growth, results.noise
+    growth, imbalance, networks, noise = results.growth, results.imbalance, results.network_growth, results.noise
     slopes = [
         np.polyfit(np.log(networks.difficulty[:, k].ravel()), np.log(networks.sharpness[:, k].ravel()), 1)[0]
         for k in range(len(networks.depths))
@@ -482,26 +481,23 @@ def _quantities(results: Results) -> dict[str, object]:
         "deep": _geometric(growth.balanced[0, -1]),
         "depths": growth.depths,
         "easy_share": (growth.Q[0] < 1).mean(-1),
-        "singular": (results.turning.s[0], results.turning.s[-1]),
-        "flip_rates": flips.rates,
-        "flip_factor": _geometric(flips.Q[0] / flips.Q[0, :1]),
-        "gain": gain,
         "gain_share": (gain[..., 0] / gain[..., -1]).max(),
         "gain_doubled": gain[:, -1, -1] / gain[:, 0, -1],
         "network_sizes": networks.sizes,
         "network_depths": networks.depths,
+        "noise_at": [noise.depth, noise.size],
         "noisy": networks.sharpness[0].mean(-1),
         "clean": networks.sharpness[1].mean(-1),
-        "start": networks.start.mean(-1),
         "hessian_error": np.abs(networks.hessian / networks.sharpness[0, :, -1] - 1).max(),
         "slopes": slopes,
         "noise": noise.sharpness.mean(-1),
         "middle": noise.middle.mean(),
-        "noise_depth": noise.depth,
-        "noise_size": noise.size,
+        "batch": noise.batch,
+        "width": params.mlp_width,
+        "sgd_steps": params.sgd_steps,
     }
 
 
 def verify(params: Parameters, results: Results) -> Verdicts:
     """Judge the claims."""
-    return judge(CLAIMS, results, PAPER.slug, params, _quantities(results))
+    return judge(CLAIMS, results, PAPER.slug, params, _quantities(params, results))

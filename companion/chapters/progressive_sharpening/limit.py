@@ -66,7 +66,7 @@ def limit(C: np.ndarray, Q: np.ndarray) -> Limit:
 
 def difficulty(s: np.ndarray, d: np.ndarray) -> np.ndarray:
     """``Q = ||X^+ y||`` from singular values s and labels in left singular coordinates d, both ``(..., N)``."""
-    return np.sqrt(((d / s) ** 2).sum(-1))
+    return np.sqrt(((np.asarray(d) / np.asarray(s)) ** 2).sum(-1))
 
 
 def sharpness_at(s: np.ndarray, d: np.ndarray, p2: np.ndarray, h: np.ndarray) -> np.ndarray:
