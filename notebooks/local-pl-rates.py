@@ -145,10 +145,10 @@ plotting.show(figures.noise(noisy), name="noise")
 
 # %%
 print("sigma   step     valley   bowl     theory   textbook")
-for row, sigma in enumerate(noisy.sigma):
+for row, level in enumerate(noisy.sigma):
     for k in range(3):
         values = [one[row, k] for one in (noisy.lr, noisy.valley, noisy.bowl, noisy.predicted, noisy.textbook)]
-        print(f"{sigma:5g}  " + "  ".join(f"{value:7.4f}" for value in values))
+        print(f"{level:5g}  " + "  ".join(f"{value:7.4f}" for value in values))
 
 # %% [markdown]
 # The best constant step follows from minimizing $\rho(\gamma)=\max_\lambda\{(1-\gamma\lambda)^2+\frac12\gamma^2\sigma

@@ -43,8 +43,7 @@ REFUSED = [
     ({"L": 0.5}, "L: got 0.5, allowed: from 1.5 mu to 100 mu (1.5 to 100)"),
     ({"turn": 1.0}, "turn: got 1.0, allowed: a number from 0.1 to 0.8"),
     ({"n_samples": 64}, "n_samples: got 64, allowed: at most 60, half the number of weights"),
-    ({"m_block": 5000, "n_rep": 500, "n_paths": 1000}, "n_paths: got 1000"),
-    ({"m_block": 5000, "n_rep": 500 * 10}, "n_rep: got 5000, allowed: an integer from 2 to 500"),
+    ({"n_steps": 100_000, "n_gamma": 1000}, "n_steps: got 100000, allowed: about 25000 at these sizes (memory)"),
 ]
 
 
@@ -80,6 +79,8 @@ def test_the_rate_is_the_worst_over_the_spectrum_and_below_the_textbook(case, fr
     f = 1.0
     after = f - lr * 2 * mu * f + L / 2 * lr**2 * (2 * mu * f + sigma * f)
     assert rates.textbook_rate(lr, mu, L, sigma) == pytest.approx(after)
+    many = rates.textbook_rate(np.linspace(0, 1 / L, 20_001), mu, L, sigma).min()
+    assert rates.textbook_optimum(mu, L, sigma) == pytest.approx(many, abs=1e-4)
 
 
 @settings(max_examples=40)

@@ -272,6 +272,8 @@ C4b = Claim(
 def jensen(results: Results, noise: str) -> Measured:
     """How far the factor along paths lies below that of the mean square, and from its own closed form."""
     r, place = results.paths, {"one direction": 0, "large eigenspace": -1}[noise]
+    if r.predicted[0] < 1e-6:
+        raise Undecided("sigma: at this noise a path in one direction can hit the minimizer in one step")
     if 1 - np.log(r.mean_square) / np.log(r.predicted[0]) < 0.15:
         raise Undecided("sigma: so little noise that paths and mean square hardly differ")
     return {
@@ -433,7 +435,7 @@ def _quantities(results: Results) -> dict[str, object]:
                 "predicted": r.predicted[k],
                 "valley": r.valley[k],
                 "bowl": r.bowl[k],
-                "textbook": r.textbook[k],
+                "textbook_best": rates.textbook_optimum(r.mu, r.L, r.sigma[k]),
                 "isotropic": r.isotropic[k],
                 "isotropic_predicted": r.isotropic_predicted[k],
                 "tangential": r.tangential[k],

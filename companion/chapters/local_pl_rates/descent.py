@@ -25,9 +25,10 @@ def sgd(
     momentum: torch.Tensor | float = 0.0,
     until: float = 0.0,
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """``x <- x - lr (grad f(x) + xi) + momentum (x - x_before)``, with noise that vanishes with ``f``.
+    """SGD, with noise that vanishes with ``f``, and heavy ball.
 
-    ``xi = sqrt(sigma f(x)) z`` with ``E |z|^2 = 1`` obeys ``E |xi|^2 = sigma (f - f*)``.
+    ``x <- x - lr (grad f(x) + xi) + momentum (x - x_before)``. The noise
+    ``xi = sqrt(sigma f(x)) z``, ``E |z|^2 = 1``, obeys ``E |xi|^2 = sigma (f - f*)``.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def sgd(
     lr, sigma, momentum : ``(runs,)``, or a number
     steps : at most so many
     directions : draws ``z`` at ``x``; without it there is no noise
-    additive : noise of this second moment for ever, ``E |xi|^2``, in place of ``sigma f``
+    additive : noise of this second moment for ever, in place of ``sigma f``
     until : stop where all runs have ``f`` below it
 
     Returns
@@ -44,17 +45,21 @@ def sgd(
     x : the last iterates
     values : ``f`` from the start on, ``(steps made + 1, runs)``
     """
-    lr = torch.as_tensor(lr, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
-    momentum = torch.as_tensor(momentum, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+    lr, momentum = (
+        torch.as_tensor(one, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+        for one in (lr, momentum)
+    )  # fmt: skip
     heavy, before, values = bool((momentum != 0).any()), x, []
     for step in range(steps + 1):
         value, direction = problem.value_and_gradient(x)
         values.append(value)
-        if step == steps or (step % CHECK_EVERY == 0 and bool((value < until).all())):
+        looks = step % CHECK_EVERY == 0
+        if step == steps or (looks and bool((value < until).all())):
             break
         if directions is not None:
-            second = sigma * value if additive is None else torch.full_like(value, additive)
-            direction = direction + second.sqrt()[:, None, None] * directions(problem, x)
+            second = additive + 0 * value if additive is not None else sigma * value
+            xi = second.sqrt()[:, None, None] * directions(problem, x)
+            direction = direction + xi
         moved = x - lr * direction
         if heavy:
             moved, before = moved + momentum * (x - before), x

@@ -155,9 +155,13 @@ def descend(
 
 
 def linearized(
-    kernel: torch.Tensor, r: torch.Tensor, lr: torch.Tensor, steps: int, chosen: torch.Tensor | None = None
+    kernel: torch.Tensor,
+    r: torch.Tensor,
+    lr: torch.Tensor,
+    steps: int,
+    chosen: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The loss under the linear recursion of the residuals with a fixed kernel, ``(steps, R)``.
+    """The loss under the linear recursion of residuals with a fixed kernel, ``(steps, R)``.
 
     ``r <- (I - lr K / N) r`` for gradient descent, and ``r <- r - lr / B  K[:, b] r[b]``
     for a batch b of B samples.
@@ -177,6 +181,6 @@ def linearized(
         columns = kernel.gather(2, b[:, None].expand(-1, r.shape[1], -1))
         return r - lr[:, None] * (columns * r.gather(1, b)[:, None]).mean(-1)
 
-    return Stepper(step, (r,), record=lambda r: r.square().mean(-1) / 2).run(
-        steps, *(() if chosen is None else (chosen,))
-    )
+    batches = () if chosen is None else (chosen,)
+    stepper = Stepper(step, (r,), record=lambda r: r.square().mean(-1) / 2)
+    return stepper.run(steps, *batches)

@@ -62,6 +62,14 @@ def textbook_rate(lr: np.ndarray, mu: float, L: float, sigma: float = 0.0) -> np
     return 1 - 2 * lr * mu * (1 - lr * L / 2) + lr**2 * L * sigma / 2
 
 
+def textbook_optimum(mu: float, L: float, sigma: np.ndarray = 0.0) -> np.ndarray:
+    """The least :func:`textbook_rate`, at the step ``mu / (L (mu + sigma / 2))``.
+
+    ``1 - mu^2 / (L (mu + sigma / 2))``.
+    """
+    return 1 - mu**2 / (L * (mu + np.asarray(sigma) / 2))
+
+
 def moment_matrix(lr: float, eigenvalues: np.ndarray, shares: np.ndarray, sigma: float) -> np.ndarray:
     """The map of the second moments ``E x_i^2`` of a quadratic by one step.
 

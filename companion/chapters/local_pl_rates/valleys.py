@@ -42,14 +42,14 @@ class Valley:
         value, gradient = value.sum(-1), slope[..., None] * x
         if not self.turn:
             return value, gradient
-        level = self.level(x)
-        first = x[..., 0, :]
-        square = first.square().sum(-1)
-        # d/dphi of sin(phi) is cos(phi); the angle's gradient is the tangent over |x_1|
-        bend = self.turn * first[..., 0] / square.sqrt() * value / square
-        along = torch.stack([-first[..., 1], first[..., 0]], dim=-1) * bend[..., None]
+        level, first = self.level(x), x[..., :1, :]
+        radius = first.norm(dim=-1, keepdim=True)
+        # d/dphi of sin(phi) is cos(phi), the gradient of phi the tangent over |x_1|
+        turned = torch.stack([-first[..., 1], first[..., 0]], dim=-1) / radius**2
+        along = self.turn * first[..., :1] / radius * value[..., None, None] * turned
         gradient = level[..., None, None] * gradient
-        return level * value, torch.cat([gradient[..., :1, :] + along[..., None, :], gradient[..., 1:, :]], dim=-2)
+        gradient = torch.cat([gradient[..., :1, :] + along, gradient[..., 1:, :]], dim=-2)
+        return level * value, gradient
 
     def level(self, x: torch.Tensor) -> torch.Tensor:
         """``g(phi)``, the factor of the normal Hessian at the nearest minimizer, shape ``(...)``."""

@@ -203,7 +203,7 @@ class Optimum:
 def optimum(params: Parameters) -> Optimum:
     """Bounded scalar minimization of the rate for each noise level and three L."""
     mu, L = params.mu, np.array([(params.mu + params.L) / 2, params.L, 2 * params.L])
-    sigma = rates.critical_noise(mu, params.L) * np.linspace(0.02, 2.6, 44)
+    sigma = rates.critical_noise(mu, L.max()) * np.linspace(0.01, 1.25, 44)
     found = np.empty((2, len(L), len(sigma)))
     for place in np.ndindex(len(L), len(sigma)):
         high, noise = L[place[0]], sigma[place[1]]

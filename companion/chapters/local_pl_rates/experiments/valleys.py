@@ -19,7 +19,7 @@ FAR = 0.2  # height of starts from which the way down the valley is long
 REPLICAS = 4  # starts of each noiseless run
 
 
-def mixed(params: Parameters) -> np.ndarray:
+def _mixed(params: Parameters) -> np.ndarray:
     """Seven normal eigenvalues: both ends three times, and one between."""
     mu, L = params.mu, params.L
     return np.array([mu, mu, mu, L, L, L, np.sqrt(mu * L)])
@@ -61,7 +61,7 @@ class Geometry:
 @experiment
 def geometry(params: Parameters) -> Geometry:
     """Hessians by differentiating twice, PL constants by sampling shells."""
-    rng, lam = params.rng(0), torch.tensor(mixed(params))
+    rng, lam = params.rng(0), torch.tensor(_mixed(params))
     shells, m, count = np.array([0.3, 0.1, 0.03, 0.01, 0.003]), len(lam), 20_000
     kinds = [Valley(lam, params.turn, power) for power in (2, 4)]
     floor = near_torus(torch.zeros(20, m), torch.tensor(rng.uniform(0, 2 * np.pi, (20, m)))).double()
@@ -159,7 +159,7 @@ class Descent:
 @experiment
 def descent(params: Parameters) -> Descent:
     """A grid of step sizes in one batch."""
-    rng, lam = params.rng(2), torch.tensor(mixed(params), device=params.device)
+    rng, lam = params.rng(2), torch.tensor(_mixed(params), device=params.device)
     fractions = np.linspace(0.1, 0.99, params.n_gamma)
     lr = fractions * float(rates.largest_step(params.L))
     predicted = rates.rate(lr, params.mu, params.L)
@@ -204,7 +204,7 @@ class Momentum:
 @experiment
 def momentum(params: Parameters, descent: Descent) -> Momentum:
     """A grid of momenta in one batch."""
-    lam = torch.tensor(mixed(params), device=params.device)
+    lam = torch.tensor(_mixed(params), device=params.device)
     lr, best = rates.momentum_optimum(params.mu, params.L)
     stable = lr * params.L / 2 - 1  # smaller momenta diverge
     grid = np.linspace(stable + 0.3 * (best - stable), best + 0.6 * (1 - best), params.n_momentum)
