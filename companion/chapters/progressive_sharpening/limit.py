@@ -39,12 +39,14 @@ class Limit:
 def limit(C: np.ndarray, Q: np.ndarray) -> Limit:
     """Solve ``a prod_i (a - C_i) = Q^2`` for the root above ``m = max(0, max_i C_i)``.
 
-    In ``t = log(a - m)`` the logarithm of the equation is convex and has slopes from 1 to D, and at
-    ``t = (2/D) log Q`` it is not negative: Newton's method comes down to the root from there.
+    In ``t = log(a - m)`` the logarithm of the equation is convex and has slopes from
+    1 to D, and at ``t = (2/D) log Q`` it is not negative: Newton's method comes down
+    to the root from there.
 
     Parameters
     ----------
-    C : imbalances ``(..., D - 1)``, less the squared length of what of u is orthogonal to the rows
+    C : imbalances ``(..., D - 1)``, less the squared length of what of u is
+        orthogonal to the rows
     Q : difficulties, positive, ``(...)``
     """
     C, Q = np.asarray(C, float), np.asarray(Q, float)

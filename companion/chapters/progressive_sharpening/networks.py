@@ -52,7 +52,9 @@ def gradient(weights: Weights, given: list[torch.Tensor], slope: torch.Tensor) -
 
 
 def tangent_kernel(weights: Weights, X: torch.Tensor) -> torch.Tensor:
-    """``J J^T``: summed over layers, the Gram matrix of slopes times that of inputs, entry by entry: ``(R, N, N)``."""
+    """``J J^T``, ``(R, N, N)``: summed over layers, the Gram matrix of the slopes times
+    that of the inputs, entry by entry.
+    """
     outputs, given = forward(weights, X)
     back, kernel = torch.ones_like(outputs)[..., None], 0
     for layer in reversed(range(len(weights))):

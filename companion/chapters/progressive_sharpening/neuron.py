@@ -51,7 +51,7 @@ def gradient(
     v: torch.Tensor,
     share: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of ``u`` and ``v``: ``p g`` and ``(p / v_i) u . g``, with ``g`` of :func:`pull`."""
+    """Gradients of u and v: ``p g`` and ``(p / v_i) u . g``, g of :func:`pull`."""
     g = pull(X, y, u, v, share)
     p = v.prod(-1, keepdim=True)
     return p * g, p / v * (u * g).sum(-1, keepdim=True)
