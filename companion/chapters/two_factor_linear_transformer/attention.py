@@ -1,5 +1,6 @@
 """Linear attention on prompts of in-context linear regression, trained by gradient descent."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ def draw_prompts(
 
 
 class LinearAttention(nn.Module):
-    """``y_hat = a mean_i y_i x_i^T W x_query``, with a scalar value ``a`` and key-query matrix ``W``.
+    """``y_hat = a mean_i y_i x_i^T W x_query``, a scalar value and a key-query matrix.
 
     Parameters
     ----------
@@ -64,20 +65,26 @@ class LinearAttention(nn.Module):
 
     def forward(self, prompts: Prompts) -> Tensor:
         """Predictions for the queries, ``(B,)``."""
-        W = self.W if self.W.ndim else self.W * torch.eye(prompts.x.shape[-1], dtype=self.W.dtype, device=self.W.device)
-        scores = torch.einsum("bnd,de,be->bn", prompts.x, W, prompts.query)
+        query = prompts.query @ self.W.T if self.W.ndim else self.W * prompts.query
+        scores = (prompts.x * query[:, None]).sum(2)
         return self.a * (prompts.y * scores).mean(1)
 
 
-def train(model: LinearAttention, batches: list[Prompts], lr: float, momentum: float = 0.0):
-    """Gradient descent on half the mean square error, a step for each batch; yields the model before each and last."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+def train(
+    model: LinearAttention, batches: list[Prompts], lr: float
+) -> Iterator[LinearAttention]:  # fmt: skip
+    """Gradient descent on half the mean square error.
+
+    One step for each batch; yields the model before each and after the last.
+    """
+    weights = list(model.parameters())
     for batch in batches:
         yield model
-        optimizer.zero_grad()
         loss = ((model(batch) - batch.target) ** 2).mean() / 2
-        loss.backward()
-        optimizer.step()
+        gradients = torch.autograd.grad(loss, weights)
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight -= lr * gradient
     yield model
 
 

@@ -209,8 +209,8 @@ def _portrait(basins: Basins, k: int) -> np.ndarray:
         right = other = np.array(to_rgb(PHASES["chaos"]))
     towards = basins.sign[k][..., None] >= 0
     out = np.clip(np.log1p(np.maximum(np.nan_to_num(escape), 0)) / np.log(12), 0, 1)
-    outside = _blend(0.04 + 0.8 * out**1.5, np.array(to_rgb("#8A8577")))
-    shade = 0.22 + 0.68 * depth
+    outside = _blend(0.04 + 0.8 * np.round(24 * out**1.5) / 24, np.array(to_rgb("#8A8577")))
+    shade = 0.22 + 0.68 * np.round(24 * depth) / 24
     quarters = []
     for here, there in ((right, other), (other, right)):  # a reflection of u + v swaps the two sides
         inside = _blend(shade, np.where(towards, here, there))
@@ -238,7 +238,7 @@ def atlas(basins: Basins) -> Figure:
             continue
         mu = basins.mu[k]
         ax.imshow(_portrait(basins, k), extent=(-width, width, -height, height), origin="lower", aspect="equal",
-                  interpolation="bilinear")  # fmt: skip
+                  interpolation="nearest")  # fmt: skip
         ax.plot(*_rotated(ellipse(np.linspace(0, 2 * np.pi, 400), mu)), color="black", lw=1.1, ls="--")
         gap = np.linspace(-height, height, 300)
         for side in (1, -1):

@@ -39,7 +39,7 @@ class Parameters(parameters.Parameters):
         "values of μ at which the whole plane is explored", quick=[0.5, 0.95, 1.1, 1.3, 1.5, 1.9],
         min_length=2, max_length=8,
     )  # fmt: skip
-    n_grid: int = parameter("points on a side of the maps of the plane", quick=400, paper=1500, ge=20, le=3000)
+    n_grid: int = parameter("points on a side of the maps of the plane", quick=320, paper=1500, ge=20, le=3000)
     n_steps_basin: int = parameter("steps of each point of these maps", quick=200, paper=2000, ge=50, le=5000)
     n_points: int = parameter("random starts for each μ", quick=4000, paper=40_000, ge=100, le=100_000)
     n_steps: int = parameter("steps of random starts", quick=2000, paper=20_000, ge=200, le=50_000)
