@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from companion.chapters.inductive_matrix_completion import CLAIMS, Parameters, run, theory, verify
-from companion.chapters.inductive_matrix_completion.claims import growth, isometry, multiple, noisy
+from companion.chapters.inductive_matrix_completion.claims import (
+    follows_floor,
+    growth,
+    isometry,
+    multiple,
+    noisy,
+    on_stand_in,
+    rates,
+    shrinks,
+)
 from companion.chapters.inductive_matrix_completion.completion import (
     Sample,
     clip,
@@ -131,6 +140,17 @@ def test_projection_clips_in_the_space_of_rows_and_maps_back(rng):
     assert torch.allclose(found[:, 1], U[:, 1], atol=1e-12)
 
 
+def test_each_factor_is_projected_with_its_own_features(case):
+    problem, sample = case
+    rng = np.random.default_rng(1)
+    U, V = (torch.from_numpy(rng.normal(size=(6, 2, 2))) for _ in range(2))
+    length, radius = torch.full((2,), 1e-3, dtype=torch.float64), torch.full((2,), 0.3, dtype=torch.float64)
+    found = step_of(sample, problem.X, problem.Y, length, radius)(U, V)
+    slopes = gradients(sample, problem.X, problem.Y, U, V)
+    for P, F, slope, got in zip((problem.X, problem.Y), (U, V), slopes, found, strict=True):
+        assert torch.allclose(got, project(P, F - 1e-3 * slope, radius), atol=1e-12)
+
+
 def test_shrinking_solves_the_implicit_step(rng):
     P = features(rng, 12, 4)
     A = torch.from_numpy(rng.normal(size=(12, 3, 2)))
@@ -253,6 +273,12 @@ def test_matrices_have_the_spectrum_and_the_tilt_that_are_asked_for(rng):
         assert torch.allclose(problem.A[:, t].T @ problem.A[:, t], problem.B[:, t].T @ problem.B[:, t], atol=1e-9)
     identity = torch.eye(6, dtype=torch.float64)
     assert torch.allclose(problem.X.T @ problem.X, identity, atol=1e-12)
+
+
+def test_the_two_sides_have_features_of_their_own():
+    problem = draw(np.random.default_rng(1), 1, 40, 5, 2, 2.0)
+    assert float((problem.X.T @ problem.Y).norm()) < 0.8 * 5**0.5
+    assert float((problem.A - problem.B).norm() / problem.A.norm()) > 0.5
 
 
 def test_private_features_belong_to_one_row_each(rng):
@@ -520,6 +546,26 @@ def test_predictions_are_clipped_to_the_scale(some):
     )
 
 
+def films_of(**rmse):
+    """Errors of the methods that are named, one otherwise, at three fractions and two splits."""
+    table = np.ones((len(recommendation.METHODS), 3, 2))
+    for method, given in rmse.items():
+        table[recommendation.METHODS.index(method)] = given
+    return recommendation.Films("stand-in", "", np.array([0.1, 0.3, 0.8]), np.array([400, 1200, 3200]), table)
+
+
+def test_leads_are_over_the_better_of_completion_and_the_mean_on_the_worst_split():
+    r = films_of(MC=[[1.2, 1.2], [0.9, 1.0], [0.7, 0.7]], mean=1.1, biases=1.05)
+    subspace = recommendation.METHODS.index("IMC, subspace")
+    r.rmse[subspace] = [[0.9, 0.8], [0.8, 0.85], [0.8, 0.8]]
+    assert np.allclose(r.ahead("IMC, subspace"), [[0.2, 0.3], [0.1, 0.15], [-0.1, -0.1]])
+    results = type("Only", (), {"films": r})
+    assert on_stand_in(results, "IMC, subspace") == {
+        "over_mc": pytest.approx(0.1), "over_biases": pytest.approx(0.15),
+    }  # fmt: skip
+    assert shrinks(results, "IMC, subspace") == {"few": pytest.approx(0.25), "most": pytest.approx(-0.1)}
+
+
 # --- experiments --------------------------------------------------------------------------------------------------
 
 
@@ -596,6 +642,37 @@ def test_what_cannot_be_decided_names_the_parameter(tiny):
     ):
         with pytest.raises(Undecided, match=name):
             measure(broken, "IMC")
+
+
+def test_slow_descents_get_more_steps_and_are_undecided_where_these_are_too_few():
+    fast, slow = (Parameters.resolve(device="cpu", kappa=kappa) for kappa in (1.0, 5.0))
+    assert [errors._steps(p, 100) for p in (fast, slow)] == [100, 250]
+    assert errors._steps(slow.model_copy(update={"iters": 120}), 100) == 120
+    assert sampling.left_after(100, slow.eta, slow.kappa) == pytest.approx(0.95**100)
+
+
+def test_what_has_not_ended_is_undecided(tiny):
+    _, results = tiny
+    for broken, measure in (
+        (changed(results, "inexact", left=1e-3), follows_floor),
+        (changed(results, "noise", left=1e-2), noisy),
+        (changed(results, "convergence", errors=np.ones((2, 40, 6))), rates),
+    ):
+        with pytest.raises(Undecided, match="iters"):
+            measure(broken, "IMC")
+
+
+def test_twice_the_size_is_held_against_the_size(tiny):
+    _, results = tiny
+    error = np.array([[[0.0], [0.15], [0.44]]] * 2)
+    r = changed(
+        results, "inexact", tilt=np.array([0.0, 0.1, 0.3]), floor=np.array([0.0, 0.14, 0.42]), left=0.0, n=200,
+        error=error, error_large=1.2 * error[0] + 1e-5,
+    )  # fmt: skip
+    found = follows_floor(r, "IMC")
+    assert found["size"] == pytest.approx(0.2, abs=1e-4)
+    assert found["exact"] == pytest.approx(1e-5)
+    assert found["least"] == pytest.approx(0.44 / 0.42)
 
 
 def test_thresholds_are_compared_in_their_units(tiny):

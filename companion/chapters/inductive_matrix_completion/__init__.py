@@ -1,4 +1,4 @@
-"""Inductive matrix completion: one sentence on what the chapter shows."""
+"""Inductive matrix completion: with side information the number of features, not the size, sets the sample size."""
 
 from companion.chapters.inductive_matrix_completion.claims import CLAIMS, verify
 from companion.chapters.inductive_matrix_completion.experiments import Results, run

@@ -7,17 +7,24 @@ import torch
 
 from companion.chapters.inductive_matrix_completion import theory
 from companion.chapters.inductive_matrix_completion.completion import Descent, Sample, descend
-from companion.chapters.inductive_matrix_completion.experiments.sampling import ARRIVED, middle
+from companion.chapters.inductive_matrix_completion.experiments.sampling import ARRIVED, left_after, middle, stretch
 from companion.chapters.inductive_matrix_completion.parameters import Parameters
 from companion.chapters.inductive_matrix_completion.problems import Problem, draw, observe, repeat
 from companion.results import experiment
 
 STEPS = 100  # of a descent that ends in noise or misfit, where further steps change nothing
+FEWER = 60  # where the noise is larger
 
 
-def _run(params: Parameters, problem: Problem, sample: Sample, features: bool, iters: int = STEPS) -> Descent:
+def _steps(params: Parameters, steps: int) -> int:
+    """More steps where they are short or the matrices ill conditioned, up to ``iters``."""
+    return max(steps, min(params.iters, round(steps * stretch(params.eta, params.kappa))))
+
+
+def _run(params: Parameters, problem: Problem, sample: Sample, features: bool, steps: int = STEPS) -> Descent:
     there, seen = problem.to(params.device), sample.to(params.device)
     X, Y = (there.X, there.Y) if features else (None, None)
+    iters = _steps(params, steps)
     return descend(seen, X, Y, (there.A, there.B), eta=params.eta, iters=iters, every=iters)
 
 
@@ -44,6 +51,8 @@ class Noise:
     predicted_imc: float
     #: rank
     r: int
+    #: about which share of the start's error the steps leave
+    left: float
 
 
 def _predicted(sigma: float, d: int, r: int, m: int) -> float:
@@ -63,9 +72,9 @@ def noise(params: Parameters) -> Noise:
         rng = params.rng(11, row)
         problem = draw(rng, params.repeats, size, features, r, params.kappa)
         sample = observe(rng, problem, np.array(float(count)), level)
-        errors.append(_run(params, problem, sample, features=True, iters=60).errors[-1].cpu().numpy())
+        errors.append(_run(params, problem, sample, features=True, steps=FEWER).errors[-1].cpu().numpy())
     rng = params.rng(12)
-    m_mc = 10 * n * r
+    m_mc = min(10 * n * r, n**2)
     problem = draw(rng, 3, n, a, r, params.kappa)
     sample = observe(rng, problem, np.array(float(m_mc)), s)
     error_mc = _run(params, problem, sample, features=False).errors[-1].cpu().numpy()
@@ -80,6 +89,7 @@ def noise(params: Parameters) -> Noise:
         predicted_mc=_predicted(s, n, r, m_mc),
         predicted_imc=_predicted(s, a, r, m_mc),
         r=r,
+        left=left_after(_steps(params, FEWER), params.eta, params.kappa),
     )
 
 
@@ -96,11 +106,16 @@ class Inexact:
     #: error, error_mc: with features and without, ``(2, T, trials)``
     error: np.ndarray
     error_mc: np.ndarray
+    #: error_large, error_large_mc: the same with few entries at twice the size, ``(T, trials)``
+    error_large: np.ndarray
+    error_large_mc: np.ndarray
     #: features, rank
     a: int
     r: int
     #: size
     n: int
+    #: about which share of the start's error the steps leave
+    left: float
 
 
 TWICE = 2  # matrices for each tilt: their errors differ little
@@ -108,21 +123,22 @@ TWICE = 2  # matrices for each tilt: their errors differ little
 
 @experiment
 def inexact(params: Parameters) -> Inexact:
-    """All tilts in one batch, at 25 entries for each of ``a r`` and at 10 for each of ``n r``."""
+    """All tilts in one batch: 25 entries for each of ``a r``, at two sizes, and 10 for each of ``n r``."""
     a, r, n = params.a, params.r, max(max(params.n_list) // 2, 2 * params.a + params.r)
     tilts = np.array([0.0, *sorted(set(params.tilts))])
     counts = (25 * a * r, 10 * n * r)
     errors: list[list[np.ndarray]] = [[], []]
-    for m in counts:
-        rng = params.rng(13, m)
-        problem = draw(rng, len(tilts) * TWICE, n, a, r, params.kappa, tilt=np.repeat(tilts, TWICE))
+    for size, m in ((n, counts[0]), (n, counts[1]), (2 * n, counts[0])):
+        rng = params.rng(13, m, size)
+        problem = draw(rng, len(tilts) * TWICE, size, a, r, params.kappa, tilt=np.repeat(tilts, TWICE))
         sample = observe(rng, problem, np.array(float(m)))
         for which, features in enumerate((True, False)):
             ended = _run(params, problem, sample, features=features)
             errors[which].append(ended.errors[-1].view(len(tilts), TWICE).cpu().numpy())
     return Inexact(
-        tilt=tilts, floor=theory.floor(tilts), m=counts, error=np.array(errors[0]), error_mc=np.array(errors[1]),
-        a=a, r=r, n=n,
+        tilt=tilts, floor=theory.floor(tilts), m=counts, error=np.array(errors[0][:2]),
+        error_mc=np.array(errors[1][:2]), error_large=errors[0][2], error_large_mc=errors[1][2], a=a, r=r, n=n,
+        left=left_after(_steps(params, STEPS), params.eta, params.kappa),
     )  # fmt: skip
 
 
@@ -140,6 +156,8 @@ class Mixture:
     #: how far the matrices are tilted, noise
     tilt: float
     sigma: float
+    #: about which share of the start's error the steps leave
+    left: float
 
 
 TRIALS = 3
@@ -154,7 +172,7 @@ def mixture(params: Parameters) -> Mixture:
     a = max(r, (3 * params.a) // 4)
     n = max(MIXED, 8 * a, a + 2 * r)
     lam = np.array([0.0, *sorted(set(params.lams)), np.inf])
-    counts = np.array([7, 12]) * n * r
+    counts, iters = np.array([7, 12]) * n * r, _steps(params, FEWER)
     found = []
     for m, tilt in ((counts[0], params.tilt), (counts[1], params.tilt), (counts[0], 0.0)):
         rng = params.rng(14, int(m))
@@ -168,10 +186,13 @@ def mixture(params: Parameters) -> Mixture:
             ).to(params.device)  # fmt: skip
         many = repeat(one, times).to(params.device)
         weights = torch.from_numpy(np.repeat(lam, TRIALS)).to(params.device)
-        ended = descend(same, None, None, (many.A, many.B), eta=params.eta, iters=60, every=60,
+        ended = descend(same, None, None, (many.A, many.B), eta=params.eta, iters=iters, every=iters,
                             toward=(many.X, many.Y), lam=weights)  # fmt: skip
         found.append(ended.errors[-1].view(times, TRIALS).mean(1).cpu().numpy())
-    return Mixture(lam=lam, m=counts, tilted=np.array(found[:2]), exact=found[2], tilt=params.tilt, sigma=MIXED_NOISE)
+    return Mixture(
+        lam=lam, m=counts, tilted=np.array(found[:2]), exact=found[2], tilt=params.tilt, sigma=MIXED_NOISE,
+        left=left_after(iters, params.eta, params.kappa),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -185,6 +206,8 @@ class Cold:
     hidden: int
     #: entries seen
     m: int
+    #: about which share of the start's error the steps leave
+    left: float
 
 
 @experiment
@@ -203,7 +226,9 @@ def cold(params: Parameters) -> Cold:
         A, B = torch.cat([ended.A.cpu(), -problem.A], -1), torch.cat([ended.B.cpu(), problem.B], -1)
         square = torch.einsum("itr,trs,its->it", A, gram_of(B), A).clamp_min(0)
         found.append((square.sqrt() / length).numpy())
-    return Cold(imc=found[0], mc=found[1], hidden=hidden, m=m)
+    return Cold(
+        imc=found[0], mc=found[1], hidden=hidden, m=m, left=left_after(_steps(params, STEPS), params.eta, params.kappa)
+    )
 
 
 def gram_of(B: torch.Tensor) -> torch.Tensor:
@@ -226,6 +251,8 @@ class Coherent:
     #: entries seen, rank
     m: int
     r: int
+    #: about which share of the start's error the steps leave
+    left: float
 
 
 @experiment
@@ -248,4 +275,5 @@ def coherent(params: Parameters) -> Coherent:
     return Coherent(
         n=np.array(sizes), private=np.array(shares[1]), spread=np.array(shares[0]),
         coherence_private=np.array(coherences[1]), coherence_spread=np.array(coherences[0]), m=m, r=r,
+        left=left_after(params.iters, params.eta, params.kappa),
     )  # fmt: skip

@@ -21,6 +21,16 @@ def middle(sizes: list[int]) -> int:
     return listed[(len(listed) - 1) // 2]
 
 
+def stretch(eta: float, kappa: float) -> float:
+    """How many times as many steps slow descents get: as ``kappa / eta`` over what it is by default, at least one."""
+    return max(1.0, 0.25 * kappa / eta)
+
+
+def left_after(steps: int, eta: float, kappa: float) -> float:
+    """About which share of the start's error is left after these steps: at half the rate with every entry seen."""
+    return (1 - eta / kappa / 2) ** steps
+
+
 def crossing(m: np.ndarray, rate: np.ndarray) -> float:
     """Where the success rate, interpolated linearly in ``m``, first reaches a half; infinity if nowhere."""
     reached = np.flatnonzero(rate >= 0.5)
@@ -102,6 +112,8 @@ class Unstructured:
     #: median relative error of least squares there, and with ``1.5 a^2`` entries
     error_full: float
     error_more: float
+    #: about which share of the start's error the steps leave
+    left: float
 
 
 REGRESSIONS = 6  # of least squares, which costs more than all of the descent
@@ -137,6 +149,7 @@ def unstructured(params: Parameters) -> Unstructured:
         rate_full=float((error <= ARRIVED).mean()),
         error_full=float(np.median(error)),
         error_more=float(np.median(more)),
+        left=left_after(params.iters, params.eta, params.kappa),
     )
 
 
@@ -268,6 +281,10 @@ class Convergence:
     #: entries seen
     m: int
 
+    def arrived(self) -> bool:
+        """Whether all runs with features have errors enough within :data:`WINDOW` to fit a line to."""
+        return bool((((self.errors > WINDOW[0]) & (self.errors < WINDOW[1])).sum(1) >= LINE).all())
+
     def fits(self, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Factor for each step and R² of the straight line, ``(N, trials)``.
 
@@ -277,7 +294,7 @@ class Convergence:
         for i, k in np.ndindex(factor.shape):
             one = errors[i, :, k]
             chosen = (one > WINDOW[0]) & (one < WINDOW[1])
-            if chosen.sum() < 5:
+            if chosen.sum() < LINE:
                 chosen = np.arange(len(one)) >= len(one) // 2
             x, y = self.steps[chosen], np.log(np.maximum(one[chosen], 1e-16))
             line = np.polyfit(x, y, 1)
@@ -287,13 +304,14 @@ class Convergence:
 
 
 EVERY = 5
+LINE = 5  # errors that a line is fitted to, at least
 
 
 @experiment
 def convergence(params: Parameters) -> Convergence:
     """Noiseless runs at forty entries for each of ``a r``, with features and without."""
     a, r, m = params.a, params.r, 40 * params.a * params.r
-    sizes, iters = sorted(set(params.n_list)), min(params.iters, 150)
+    sizes, iters = sorted(set(params.n_list)), min(params.iters, round(150 * stretch(params.eta, params.kappa)))
     errors, errors_mc, predicted, population = [], [], [], []
     for n in sizes:
         rng = params.rng(6, n)
