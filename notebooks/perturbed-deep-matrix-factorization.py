@@ -229,7 +229,7 @@ threshold = experiments.threshold(params)
 plotting.show(figures.threshold(threshold), name="threshold")
 
 # %% [markdown]
-# What to see: red points reach one at the dotted line, half the gap. The blue band follows the prediction for large
+# What to see: red points fall below one at the dotted line, half the gap. The blue band follows the prediction for large
 # matrices and is still above one at twice that norm.
 #
 # ## What the phase is good for
@@ -252,7 +252,7 @@ gaussian = experiments.gaussian(params)
 plotting.show(figures.gaussian(gaussian), name="gaussian")
 
 # %% [markdown]
-# What to see: from a small start the nuclear rank dips to one (the first eigenvalue is alone), rests at the target's
+# What to see: from a small start the nuclear rank dips towards one (the first eigenvalue is alone), rests at the target's
 # rank, and rises with the noise; the error is least while it rests. From a start of size 0.3 nothing rests.
 #
 # ## Verdicts

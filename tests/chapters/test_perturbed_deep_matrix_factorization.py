@@ -193,6 +193,14 @@ def test_the_last_eigenvalue_need_not_be_the_slowest():
     assert begin >= counts[0]
 
 
+def test_the_bound_over_an_interval_sees_a_maximum_at_its_upper_end():
+    alpha, eta = 0.85**0.5, 0.5 * float(step_limit(3.0, 2))
+    top = float(k_upper(3.0, 2, alpha, eta, 2.7))
+    assert float(k_upper(1.0, 2, alpha, eta, 0.9)) < top
+    for pieces in (1, 8, 256):
+        assert k_upper_over(1.0, 3.0, 2, alpha, eta, 0.9, pieces) >= top
+
+
 def test_promises_depend_on_noise_through_both_eigenvalues():
     given_ = (3, 0.1, 0.05, 0.1, 0.02)
     begin, end = phase_bounds([1.5, 1.0, 0.1], 2, 0.05, *given_)
@@ -330,6 +338,13 @@ def test_outliers_and_denoising_are_as_predicted_for_large_matrices():
     assert denoising(10**6, 2) == pytest.approx(2 * (2e-6) ** 0.5, rel=1e-3)
 
 
+def test_the_phase_keeps_the_largest_eigenvalues_not_the_largest_in_size():
+    """Noise of norm above half the least eigenvalue: the best approximation of rank one is the negative part."""
+    lam = np.array([0.4, 0.0, -0.7])  # diag(1, 0, 0) and noise of norm 0.7
+    _, p = follow(descent, lam, depth=2, alpha=0.03, eta=0.3, steps=400)
+    assert np.allclose(p[-1], [0.4, 0, 0], atol=1e-2)
+
+
 def test_nuclear_rank_counts_equal_values():
     assert nuclear_rank(np.array([[2.0, 2.0, 0.0], [3.0, 0.0, 0.0]])).tolist() == [2, 1]
 
@@ -337,6 +352,30 @@ def test_nuclear_rank_counts_equal_values():
 def test_levels_are_relative_up_to_the_rank_and_never_where_out_of_reach():
     found = levels(np.array([2.0, -0.1, 0.5, 0.01]), 2, 0.1, 0.02)
     assert found.tolist() == [1.8, np.inf, 0.02, np.inf]
+
+
+def test_a_plateau_is_one_stretch_without_a_break_and_learned():
+    at = np.arange(0, 70, 10)
+    rank = np.array([3.0, 1.0, 1.05, 3.0, 1.0, 1.0, 0.95])[None, None, :, None]
+    singular = np.ones((1, 1, 7, 1, 3))
+    r = experiments.matrices.Gaussian(
+        np.array([1e-3]), np.array([2]), at, singular, rank, rank, np.array([1.0]), 6, 0.1
+    )  # fmt: skip
+    assert r.plateau().tolist() == [[[2.0]]]
+    late = singular * np.where(at < 50, 0.7, 1.0)[:, None, None]
+    assert dataclasses.replace(r, singular=late).plateau().tolist() == [[[1.2]]]
+    assert dataclasses.replace(r, rank=rank + 0.2).plateau().tolist() == [[[1.0]]]
+
+
+def test_noise_is_borne_where_every_draw_has_a_phase_and_up_to_the_first_that_has_none():
+    three = np.zeros((1, 4))
+    r = experiments.noisy.Threshold(
+        np.array([2]), np.array([0.1, 0.2, 0.3, 0.4]), np.array([[[2.0, 3.0], [1.5, 2.0], [0.9, 9.0], [2.0, 2.0]]]),
+        np.array([[2.0, 1.0, 2.0, 2.0]]), three, three, np.zeros(1),
+    )  # fmt: skip
+    assert r.last("Gaussian").tolist() == [0.2]
+    assert r.last("worst").tolist() == [0.1]
+    assert dataclasses.replace(r, worst=0 * r.worst).last("worst").tolist() == [0]
 
 
 # --- the whole ----------------------------------------------------------------------------------------------------
@@ -388,6 +427,21 @@ def test_deeper_products_have_relatively_longer_phases(results):
     p = results.passages
     relative = ((p.T1[0] - p.T0[0]) / p.T0[0])[:, :3, :-1].mean(-1)
     assert (np.diff(relative, axis=0) > 0).all()
+
+
+def test_steps_suit_the_largest_eigenvalue_that_the_noise_can_make(params):
+    for depth in params.depths:
+        largest = params.target[0] + params.sizes[-1]
+        assert params.eta(depth) == pytest.approx(0.5 * float(step_limit(largest, depth)))
+
+
+def test_ratios_at_small_starts_are_near_their_predicted_limits(results):
+    r = results.threshold
+    below = r.fractions < 0.5
+    worst = np.abs(r.worst / r.predicted_worst - 1)[:, below].max(1)
+    gaussian = np.abs(np.median(r.gaussian, axis=-1) / r.predicted - 1)[:, below].max(1)
+    assert (worst < [0.05, 0.15]).all()  # of the order of what the starts are still away from the limit
+    assert (gaussian < [0.06, 0.12]).all()  # and of how draws of this size scatter
 
 
 def test_verdicts_are_sound(params, results):

@@ -90,7 +90,8 @@ C1b = Claim(
     says="Spectrum, start and step together decide whether there is a phase: each of them alone can destroy it.",
     criterion="large_start < small_start - 0.1 and large_step < small_step - 0.1 and small_step < largest",
     reason="largest second eigenvalue with a phase, at the smallest and the largest start of each depth and, for two "
-    "factors, at the smallest and the largest step; at the smallest step there are eigenvalues without",
+    "factors, at the smallest and the largest step; at the smallest step there are eigenvalues without, and at the "
+    "largest, beyond twice that without overshoot, the first one is not stable",
     measure=levers,
     on="GD",
     control=Control(f"{SPECTRAL}: nothing to destroy, whatever is changed", on="SpecGD"),
@@ -205,8 +206,8 @@ def slowdown(results: Results, method: str) -> Measured:
 
 C2c = Claim(
     id="C2c",
-    says="Noise changes the number of iterations as it changes the eigenvalue: nearly by λ/λ̂, and never by more "
-    "than (λ/λ̂)^(2−2/N).",
+    says="Noise changes the number of iterations as it changes the eigenvalue: nearly by λ/λ̂, and, but for an "
+    "iteration or two, never by more than (λ/λ̂)^(2−2/N).",
     criterion="0.9 <= slope <= 1.1 and off < 0.12 and excess <= 2",
     reason="slope, off: of the ratio of iterations against the flow's ratio of times, on logarithms and at most; "
     "iterations are whole and lag behind the flow; excess: iterations beyond the bound for the flow",
