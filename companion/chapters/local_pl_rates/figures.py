@@ -214,7 +214,7 @@ def networks(result: Networks) -> Figure:
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     for row, (name, label) in enumerate((("GD", "GD"), ("multiplicative noise", "SGD"))):
         network, limit, start = map(_above, result.curves[row])
-        right.plot(network, color=COLOURS[name], lw=2.6, alpha=0.7, label=label)
+        right.plot(network, color=COLOURS[name], lw=3.6, alpha=0.6, label=label)
         right.plot(limit, **THEORY, label="kernel at the limit")
         right.plot(start, color="black", ls=":", lw=1.4, label="kernel at the start")
     right.set(yscale="log", xlabel="steps", ylabel="$f$ of the first network", title="The kernel at the limit decides")

@@ -60,12 +60,12 @@ class Task:
         slope = v.mT * (1 - z.square())
         return z @ z.mT + (slope @ slope.mT) * (self.inputs @ self.inputs.mT)
 
-    def noise(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """``f``, ``E |xi|^2`` of the gradient of one random sample, and ``|grad f|^2``, each ``(R,)``."""
+    def noise(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``f``, and ``E |xi|^2`` of the gradient of one random sample, each ``(R,)``."""
         r, kernel = self.residuals(theta), self.kernel(theta)
         whole = (r[:, None] @ kernel @ r[..., None])[:, 0, 0] / self.samples**2
         each = (r.square() * kernel.diagonal(dim1=-2, dim2=-1)).mean(-1)
-        return r.square().mean(-1) / 2, each - whole, whole
+        return r.square().mean(-1) / 2, each - whole
 
 
 def draw_task(
@@ -94,12 +94,9 @@ class Training:
 
     #: ``(R, P)``: each network where its loss fell below the goal, or where it was at the end
     theta: torch.Tensor
-    #: steps made
-    steps: int
-    #: values, noise, squares: f, E |xi|^2, |grad f|^2 before every block of steps, ``(blocks, R)``
+    #: values, noise: f and E |xi|^2 before every block of steps and at the end, ``(blocks + 1, R)``
     values: np.ndarray
     noise: np.ndarray
-    squares: np.ndarray
 
 
 BLOCK = 100  # steps of training between two measurements of the sharpness
@@ -125,8 +122,7 @@ def train(task: Task, theta: torch.Tensor, steps: int, goal: float, fraction: fl
         block = min(BLOCK, steps - made)
         stepper.run(block, lr.expand(block, -1))
         made += block
-    values, noise, squares = map(np.array, zip(*kept, strict=True))
-    return Training(at, made, values, noise, squares)
+    return Training(at, *map(np.array, zip(*kept, strict=True)))
 
 
 def extremes(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,6 +12,7 @@ from companion.results import experiment
 
 START, GOAL = 1e-8, 1e-12  # of the loss: where the comparison begins, and what counts as the limit
 FLOOR = 1e-24  # of the loss: where the comparison ends at the latest
+SHORTEST = 5  # steps of the comparison
 FEW_WIDTH, MANY_SAMPLES = 2, 30  # of the networks that cannot interpolate
 MOST_WEIGHTS = 200  # of a network whose Hessian is made
 STEPS = ("1/L", "2/(μ + L)", "0.6/(μ + L)")
@@ -141,9 +142,8 @@ def _ratio(losses: torch.Tensor, linear: torch.Tensor) -> np.ndarray:
 
     The window ends where either is below FLOOR, where rounding begins to count.
     """
-    steps = len(losses)
     alive = (torch.minimum(losses, linear) > FLOOR).cumprod(0)
     last = (alive.sum(0) - 1).clamp_min(1)
     first = last // 4
     fall = [torch.log(one.gather(0, last[None])[0] / one.gather(0, first[None])[0]) for one in (losses, linear)]
-    return torch.where((last - first) >= min(20, steps // 2), fall[0] / fall[1], torch.nan).cpu().numpy()
+    return torch.where((last - first) >= SHORTEST, fall[0] / fall[1], torch.nan).cpu().numpy()

@@ -257,7 +257,7 @@ def paths(params: Parameters) -> Paths:
     steps = int(np.clip(np.log(FALL) / np.log(max(predicted[0], 1e-9)), 8, 80))
     for m in dimensions:
         # more paths where they differ more
-        runs = max(4, int(100 * params.n_rep / m))
+        runs = max(4 * params.n_rep, int(100 * params.n_rep / m))
         heights, angles = (torch.tensor(v, device=params.device) for v in starts(rng, runs, int(m), params.h0))
         lam = torch.full((int(m),), mu, dtype=torch.float64, device=params.device)
         _, values = sgd(Valley(lam), near_torus(heights, angles), lr, steps, sigma=sigma,
@@ -266,8 +266,9 @@ def paths(params: Parameters) -> Paths:
         measured.append(np.exp(fall / (steps - steps // 4)))
     mean_square = float(rates.mode_rate(lr, mu, sigma))
     needed = int(steps_needed(mean_square, WINDOW[1]))
+    start = near_torus(heights, angles)[: params.n_rep]
     decay = [
-        sgd(Valley(lam), near_torus(heights, angles), lr, min(needed, params.n_steps), sigma=sigma, additive=second,
+        sgd(Valley(lam), start, lr, min(needed, params.n_steps), sigma=sigma, additive=second,
             directions=on_sphere(generator, params.m_block))[1]
         for second in (None, 1e-6)
     ]  # fmt: skip
