@@ -35,9 +35,10 @@ def _runs(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, label: str) 
 
 
 @plotting.figure(
-    alt="Sharpness over training, as a fraction of the edge two over eta, a line for each seed. Left, MLP: without decay "
-    "it climbs to the dashed line and stays; with decay it settles below, the lower the larger the decay. Right, CNN: "
-    "without decay and with the same common decay it stays at the dashed line; with three times as much it falls below."
+    alt="Sharpness over training, as a fraction of the edge two over eta, a line for each seed. Left, MLP: without "
+    "decay it climbs to the dashed line and stays; with decay it settles below, the lower the larger the decay. "
+    "Right, CNN: without decay and with the same common decay it stays at the dashed line; with three times as "
+    "much it falls below."
 )
 def glance(mlp: Edge, cnn: Edge) -> Figure:
     """Sharpness of both architectures over training, for every decay."""
@@ -49,7 +50,7 @@ def glance(mlp: Edge, cnn: Edge) -> Figure:
         for row, (lam, colour) in enumerate(zip(edge.lam, _shades(edge.lam, edge.common), strict=True)):
             _runs(ax, edge.steps, edge.sharpness[:, row] * edge.lr / 2, colour, f"λ = {lam:g}")
         ax.axhline(1, **THEORY)
-        ax.set(xlabel="steps", title=title, ylim=(0, 1.35))
+        ax.set(xlabel="steps", title=title, ylim=(0, 1.6))
         ax.legend(loc="upper right", ncols=2, columnspacing=1, handlelength=1.2)
     axes[0].set_ylabel("sharpness $S$ over $2/\\eta$")
     return fig
@@ -57,7 +58,8 @@ def glance(mlp: Edge, cnn: Edge) -> Figure:
 
 @plotting.figure(
     alt="Sharpness over time below the edge, one panel for each network, a line for each seed. In every panel but the "
-    "last the curves are the lower the larger the decay. In the last, with normalized layers, the order is reversed."
+    "last the curves are the lower the larger the decay. In the last, with normalized layers, the order is "
+    "reversed."
 )
 def sharpening(result: Sharpening) -> Figure:
     """Progressive sharpening with and without decay."""
@@ -83,9 +85,9 @@ def sharpening(result: Sharpening) -> Figure:
 
 
 @plotting.figure(
-    alt="Relative change of the loss from step to step over training on a log axis, averaged over twenty steps. CNN: the "
-    "curves without decay are highest, those with more decay fall below by a factor of ten or more. MLP: the same, and "
-    "already with small decays."
+    alt="Relative change of the loss from step to step over training on a log axis, averaged over twenty steps. CNN: "
+    "the curves without decay are highest, those with more decay fall below by a factor of ten or more. MLP: the "
+    "same, and already with small decays."
 )
 def runs(mlp: Edge, cnn: Edge) -> Figure:
     """How much the loss jumps from one step to the next."""
@@ -108,9 +110,9 @@ def runs(mlp: Edge, cnn: Edge) -> Figure:
 
 
 @plotting.figure(
-    alt="Every run with decay as a point: progressive sharpening over the decay's pull on a log axis, and the plateau of "
-    "the sharpness over two over eta. Points below the edge stand on the dashed vertical line at one; points at the "
-    "edge, most of the CNN's, lie to its right."
+    alt="Every run with decay as a point: progressive sharpening over the decay's pull on a log axis, and the plateau "
+    "of the sharpness over two over eta. Points below the edge stand on the dashed vertical line at one; points "
+    "at the edge, most of the CNN's, lie to its right."
 )
 def law(mlp: Edge, cnn: Edge) -> Figure:
     """One law for both architectures: force against plateau."""
@@ -123,7 +125,8 @@ def law(mlp: Edge, cnn: Edge) -> Figure:
     ax.axvline(1, **THEORY)
     ax.axhline(1, color=COLOURS["GD"], linewidth=1)
     ax.set(xscale="log", ylim=(0, 1.2), xlabel="progressive sharpening over the pull of decay",
-           ylabel="plateau, $S$ over $2/\\eta$", title="Below the edge the two forces balance, in both architectures")  # fmt: skip
+           ylabel="plateau, $S$ over $2/\\eta$",
+           title="Below the edge the two forces balance, in both architectures")  # fmt: skip
     ax.xaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20]))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -132,8 +135,8 @@ def law(mlp: Edge, cnn: Edge) -> Figure:
 
 
 @plotting.figure(
-    alt="Plateau of the sharpness over the step size, both logarithmic. Without decay the points follow the dashed line "
-    "two over eta; with decay they are level until that line cuts them off."
+    alt="Plateau of the sharpness over the step size, both logarithmic. Without decay the points follow the dashed "
+    "line two over eta; with decay they are level until that line cuts them off."
 )
 def plateaus(result: Plateaus) -> Figure:
     """The plateau against the step size."""
@@ -144,7 +147,7 @@ def plateaus(result: Plateaus) -> Figure:
     lrs = np.geomspace(result.lrs[0] / 1.1, result.lrs[-1] * 1.1, 50)
     ax.plot(lrs, 2 / lrs, **THEORY, label="edge, $2/\\eta$")
     ax.set(xscale="log", yscale="log", xlabel="step size $\\eta$", ylabel="plateau of the sharpness $S$",
-           title="With decay the plateau does not know the step size")  # fmt: skip
+           title="MLP: with decay the plateau does not know the step size")  # fmt: skip
     ax.xaxis.set_major_locator(FixedLocator(result.lrs))
     ax.yaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8]))
     for axis in (ax.xaxis, ax.yaxis):
@@ -156,8 +159,8 @@ def plateaus(result: Plateaus) -> Figure:
 
 @plotting.figure(
     alt="Sharpness over two over eta while the MLP trains with a part of its decay. Left: without the part along the "
-    "sharpness gradient the curves climb to the dashed edge, with that part alone they stay below like the whole decay. "
-    "Right: with a random direction at the same angle the roles are exchanged."
+    "sharpness gradient the curves climb to the dashed edge, with that part alone they stay below like the whole "
+    "decay. Right: with a random direction at the same angle the roles are exchanged."
 )
 def filters(result: Filtered) -> Figure:
     """The intervention: which part of the decay does it."""
@@ -175,9 +178,9 @@ def filters(result: Filtered) -> Figure:
 
 
 @plotting.figure(
-    alt="Alignment over sharpness for random networks of six kinds. The points of the Gauss-Newton sharpness lie on the "
-    "dashed predictions 2, 4, 6, 4 and -2, and below for tanh; those of the Hessian lie off by what the labels "
-    "add, and on crosses that include it."
+    alt="Alignment over sharpness for random networks of six kinds. The points of the Gauss-Newton sharpness lie on "
+    "the dashed predictions 2, 4, 6, 4 and -2, and below for tanh; those of the Hessian lie off by what the "
+    "labels add, and on crosses that include it."
 )
 def alignment(result: Identity) -> Figure:
     """The alignment identity on random networks."""
@@ -201,10 +204,10 @@ def alignment(result: Identity) -> Figure:
 
 
 @plotting.figure(
-    alt="The reduced model. Left: sharpness above the edge over steps for four decays: a growing cycle without decay, a "
-    "smaller one with half of the critical decay, nearly a point with 0.9 of it, and a fall below the edge with twice "
-    "as much. Right: energy and plateau over the decay follow the dashed lines, straight to zero at one and flat, then "
-    "falling."
+    alt="The reduced model. Left: sharpness above the edge over steps for four decays: a growing cycle without decay, "
+    "a smaller one with half of the critical decay, nearly a point with 0.9 of it, and a fall below the edge with "
+    "twice as much. Right: energy and plateau over the decay follow the dashed lines, straight to zero at one and "
+    "flat, then falling."
 )
 def reduced(result: Map) -> Figure:
     """Orbits of the reduced model, and their averages over the decay."""
@@ -215,9 +218,9 @@ def reduced(result: Map) -> Figure:
         row = int(np.flatnonzero(np.isclose(result.ratio, ratio))[0])
         axes[0].plot(result.y[:, row], color=colour, linewidth=1.2, label=f"{ratio:g} $\\lambda_c$")
     axes[0].axhline(0, **THEORY)
-    axes[0].set(xlabel="steps", ylabel="$y$, sharpness above $2/\\eta$", ylim=(-2.2, 1.2),
-                title="Cycles, a fixed point, a fall")  # fmt: skip
-    axes[0].legend(loc="lower left", ncols=2)
+    axes[0].set(xlabel="steps", ylabel="$y$, sharpness above $2/\\eta$", ylim=(-1.0, 1.1),
+                title="Cycles, smaller with decay;\nthen a fall")  # fmt: skip
+    axes[0].legend(loc="upper left", ncols=2)
     zero = result.model.energy(np.zeros(1))[0]
     axes[1].plot(result.ratio, result.energy[0] / zero, "o", color=ACROSS, label="energy, mean of $x^2$")
     axes[1].plot(result.ratio, result.plateau[0] * result.model.lr / 2, "s", color=COLOURS["MLP"],
@@ -227,16 +230,16 @@ def reduced(result: Map) -> Figure:
     axes[1].plot(fine / result.model.critical, result.model.plateau(fine) * result.model.lr / 2, **THEORY,
                  label="theory")  # fmt: skip
     axes[1].set(xlabel="$\\lambda/\\lambda_c$", xlim=(0, lam.max() / result.model.critical), ylim=(0, 1.65),
-                title="Both phases, as predicted")  # fmt: skip
+                title="Averages follow the laws\nof both phases")  # fmt: skip
     axes[1].legend(loc="upper right")
     return fig
 
 
 @plotting.figure(
-    alt="Left: relative change of the outputs in one step, on a log axis: highest without decay and with the decay that "
-    "lacks its part along the sharpness gradient, ten times lower with the whole decay and with that part alone. Right: "
-    "change of the tangent kernel without and with decay: much lower with it for GELU, about half for the CNN, hardly "
-    "for the ReLU MLP."
+    alt="Left: relative change of the outputs in one step, on a log axis: highest without decay and with the decay "
+    "that lacks its part along the sharpness gradient, ten times lower with the whole decay and with that part "
+    "alone. Right: change of the tangent kernel without and with decay: much lower with it for GELU, about half "
+    "for the CNN, hardly for the ReLU MLP."
 )
 def functions(mlp: Edge, cnn: Edge, filtered: Filtered, smooth: Edge) -> Figure:
     """Steps of outputs and of tangent kernels."""

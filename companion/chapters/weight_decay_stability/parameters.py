@@ -8,6 +8,7 @@ import torch
 
 from companion import parameters
 from companion.chapters.weight_decay_stability.networks import Activation, LossName
+from companion.chapters.weight_decay_stability.samples import SIDES
 from companion.paper import Paper
 from companion.parameters import parameter
 
@@ -21,7 +22,7 @@ PAPER = Paper(
     arxiv="2605.16622",
 )
 
-MOST_NUMBERS = 2 * 10**8  # that one tensor of an experiment may hold
+MOST_NUMBERS = 10**9  # that one tensor of an experiment may hold
 
 Decay = Annotated[float, pydantic.Field(ge=1e-5, le=0.1)]
 Case = Literal["MLP", "tanh", "GELU", "four layers", "cross-entropy", "CNN"]
@@ -75,6 +76,23 @@ class Parameters(parameters.Parameters):
         "test inputs on which outputs and kernels are compared", quick=20, paper=48, ge=10, le=200
     )
     steps_map: int = parameter("steps of the reduced model", quick=8000, ge=1000, le=20_000)
+
+    @pydantic.model_validator(mode="after")
+    def _affordable(self) -> "Parameters":
+        pixels = SIDES[self.dataset] ** 2
+        mlp = pixels * self.width + (self.depth - 2) * self.width**2 + 10 * self.width
+        places = pixels // 4
+        # Of a network: parameters in a basis of Lanczos vectors, hidden units of all samples, the CNN's second layer.
+        single = max(10 * self.products * mlp, self.n_samples * 9 * pixels, self.n_samples * self.channels * pixels,
+                     2 * self.channels**2 * places**2, 10 * self.n_probes * mlp // 4)  # fmt: skip
+        for name, count in (
+            ("n_seeds", self.n_seeds * (2 + len(self.lams_mlp))),
+            ("n_seeds_few", self.n_seeds_few * (2 + max(len(self.lams_cnn), len(self.lams_below)))),
+        ):
+            if single * count > MOST_NUMBERS:
+                most = max(1, getattr(self, name) * MOST_NUMBERS // (single * count))
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: at most {most} at these sizes (memory)")
+        return self
 
     def child_seed(self, stream: int, part: int = 0) -> int:
         """An independent seed for one use of randomness."""
