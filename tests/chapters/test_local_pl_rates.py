@@ -290,6 +290,7 @@ def test_networks_and_their_derivatives_equal_a_plain_computation(nets):
     assert torch.allclose(task.pull(theta), gradient(task.loss, theta), atol=1e-12)
     J = jacobian(task.residuals, theta)
     assert torch.allclose(task.kernel(theta), J @ J.mT, atol=1e-12)
+    assert torch.allclose(task.trace(theta), J.square().sum((1, 2)))
     chosen = torch.tensor([[0, 3], [2, 2], [4, 1]])
     each = task.residuals(theta)[..., None] * J
     mean = torch.stack([each[k, chosen[k]].mean(0) for k in range(3)])
@@ -315,9 +316,9 @@ def test_training_stops_each_network_at_the_goal(nets):
     short = train(task, theta, 150, 0.0)
     assert short.values.shape == (3, 3)
     low, high = extremes(task.kernel(theta) / task.samples)
-    lr = 0.5 / high
-    by_hand = theta
+    by_hand, first = theta, task.trace(theta)
     for _ in range(100):
+        lr = 0.5 / high * first / task.trace(by_hand)
         by_hand = by_hand - lr[:, None] * task.pull(by_hand)
     assert torch.allclose(task.loss(by_hand), torch.tensor(short.values[1]))
     assert (low > 0).all()

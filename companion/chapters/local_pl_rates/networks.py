@@ -60,6 +60,13 @@ class Task:
         slope = v.mT * (1 - z.square())
         return z @ z.mT + (slope @ slope.mT) * (self.inputs @ self.inputs.mT)
 
+    def trace(self, theta: torch.Tensor) -> torch.Tensor:
+        """The trace of :meth:`kernel`, ``(R,)``, without its other entries."""
+        w, v = self.layers(theta)
+        z = torch.tanh(self.inputs @ w.mT)
+        slope = v.mT * (1 - z.square())
+        return (z.square().sum(-1) + slope.square().sum(-1) * self.inputs.square().sum(-1)).sum(-1)
+
     def noise(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``f``, and ``E |xi|^2`` of the gradient of one random sample, each ``(R,)``."""
         r, kernel = self.residuals(theta), self.kernel(theta)
@@ -103,13 +110,14 @@ BLOCK = 100  # steps of training between two measurements of the sharpness
 
 
 def train(task: Task, theta: torch.Tensor, steps: int, goal: float, fraction: float = 0.5) -> Training:
-    """Gradient descent with step ``fraction / L``, L the largest eigenvalue of ``J J^T / N``, measured now and then.
+    """Gradient descent with step ``fraction / L``, L the largest eigenvalue of ``J J^T / N``.
 
-    A network whose loss is below ``goal`` stands still from then on.
+    L is measured every BLOCK steps; in between it is taken to change like the trace. A network whose loss is below
+    ``goal`` stands still from then on.
     """
 
-    def step(theta: torch.Tensor, lr: torch.Tensor) -> torch.Tensor:
-        moving = lr * (task.loss(theta) > goal)
+    def step(theta: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        moving = scale / task.trace(theta) * (task.loss(theta) > goal)
         return theta - moving[:, None] * task.pull(theta)
 
     stepper, kept, made = Stepper(step, (theta,)), [], 0
@@ -118,9 +126,9 @@ def train(task: Task, theta: torch.Tensor, steps: int, goal: float, fraction: fl
         kept.append([part.cpu().numpy() for part in task.noise(at)])
         if made >= steps or (kept[-1][0] <= goal).all():
             break
-        lr = fraction / extremes(task.kernel(at) / task.samples)[1]
+        scale = fraction * task.trace(at) / extremes(task.kernel(at) / task.samples)[1]
         block = min(BLOCK, steps - made)
-        stepper.run(block, lr.expand(block, -1))
+        stepper.run(block, scale.expand(block, -1))
         made += block
     return Training(at, *map(np.array, zip(*kept, strict=True)))
 

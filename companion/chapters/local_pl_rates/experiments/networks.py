@@ -10,7 +10,7 @@ from companion.chapters.local_pl_rates.networks import descend, draw_task, extre
 from companion.chapters.local_pl_rates.parameters import Parameters
 from companion.results import experiment
 
-START, GOAL = 1e-8, 1e-12  # of the loss: where the comparison begins, and what counts as the limit
+START, GOAL = 1e-10, 1e-13  # of the loss: where the comparison begins, and what counts as the limit
 FLOOR = 1e-24  # of the loss: where the comparison ends at the latest
 SHORTEST = 5  # steps of the comparison
 FEW_WIDTH, MANY_SAMPLES = 2, 30  # of the networks that cannot interpolate

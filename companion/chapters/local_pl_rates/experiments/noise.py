@@ -257,7 +257,7 @@ def paths(params: Parameters) -> Paths:
     steps = int(np.clip(np.log(FALL) / np.log(max(predicted[0], 1e-9)), 8, 80))
     for m in dimensions:
         # more paths where they differ more
-        runs = max(4 * params.n_rep, int(100 * params.n_rep / m))
+        runs = max(4 * params.n_rep, int(400 * params.n_rep / m))
         heights, angles = (torch.tensor(v, device=params.device) for v in starts(rng, runs, int(m), params.h0))
         lam = torch.full((int(m),), mu, dtype=torch.float64, device=params.device)
         _, values = sgd(Valley(lam), near_torus(heights, angles), lr, steps, sigma=sigma,
