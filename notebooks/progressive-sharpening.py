@@ -55,7 +55,7 @@ label_flip = None  # share of labels with the wrong sign in the difficult ones: 
 mlp_lr = None  # step size η of the networks; a third of it is run, too: a number from 0.001 to 0.05
 mlp_batch = None  # a batch size between one and the full batch: an integer from 2 to 400
 mlp_loss = None  # share of the loss of a zero output at which their training stops: a number from 0.0001 to 0.05
-mlp_steps = None  # largest number of steps of a network: an integer from 500 to 200000
+mlp_steps = None  # largest number of steps of a network: an integer from 500 to 1000000
 
 # %%
 import inspect

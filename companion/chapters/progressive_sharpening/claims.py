@@ -105,8 +105,8 @@ def turned(results: Results, fixed: str) -> Measured:
 
 C2b = Claim(
     id="C2b",
-    says="Labels on smaller singular directions of the images are harder and end sharper, image and length of the "
-    "labels being the same.",
+    says="Labels on smaller singular directions of the images are harder and end sharper, on the same "
+    "images and with labels of the same length.",
     criterion="least > 1 and whole > 10",
     reason="ratios of limit sharpness as the labels go through the singular vectors one by one, and from the first to "
     "the last, which differ by the square of the condition number at depth two",

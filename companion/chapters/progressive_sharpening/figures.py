@@ -10,7 +10,6 @@ from companion.chapters.progressive_sharpening.experiments.limits import SMALL_Q
 from companion.chapters.progressive_sharpening.experiments.networks import Growth as NetworkGrowth
 from companion.chapters.progressive_sharpening.experiments.networks import Noise
 from companion.chapters.progressive_sharpening.experiments.runs import Edge, Flow, Imbalance
-from companion.chapters.progressive_sharpening.networks import CHECK
 from companion.plotting import PALETTE, THEORY, headline, legend_below
 
 COLOURS = {
@@ -332,7 +331,7 @@ def noise(result: Noise) -> Figure:
         (result.edge_path, result.edge_lr, BEYOND, "large step"),
         (result.small_path, result.lr[0] + np.zeros(len(scale)), BELOW, "small step"),
     ):
-        steps = CHECK * np.arange(len(path))[:, None] * lr
+        steps = result.look * np.arange(len(path))[:, None] * lr
         axes[1].plot(steps, path * lr / 2, color=colour, linewidth=1.1)
         axes[1].plot([], [], color=colour, label=words)
     axes[1].axhline(1, **THEORY)

@@ -17,7 +17,7 @@ from companion.models.stepping import Stepper
 
 Weights = tuple[torch.Tensor, ...]
 
-CHECK = 50  # steps between two looks at the loss
+CHECK = 50  # steps between two looks at the loss, at the least
 
 
 def starts(runs: int, sizes: Sequence[int], fan_in: int, generator: torch.Generator) -> Weights:
@@ -106,7 +106,7 @@ class Trained:
     weights: Weights
     #: whether each came down to the loss that was asked for, ``(R,)``
     reached: torch.Tensor
-    #: sharpness by the kernel at the start and after each CHECK steps, ``(looks, R)``, where it was watched
+    #: sharpness by the kernel at the start and after every ``check`` steps, ``(looks, R)``, where it was watched
     path: torch.Tensor | None
 
 
@@ -120,6 +120,7 @@ def train(
     batch: int | None = None,
     generator: torch.Generator | None = None,
     watch: bool = False,
+    check: int = CHECK,
 ) -> Trained:
     """(Stochastic) gradient descent in single precision; a run stops where its loss on all samples is small enough.
 
@@ -131,6 +132,7 @@ def train(
     batch : samples in a step, drawn without repetition; all of them by default
     generator : CPU generator of the batches
     watch : whether to follow the sharpness
+    check : steps between two looks at the loss
     """
     runs, n = y.shape
     X, y, lr = X.float(), y.float(), lr.float()
@@ -147,17 +149,17 @@ def train(
 
     stepper = Stepper(step, tuple(W.float() for W in weights))
     reached, path = torch.zeros(runs, dtype=torch.bool, device=y.device), []
-    for done in range(0, most + 1, CHECK):
+    for done in range(0, most + 1, check):
         now = stepper.state
         loss = (forward(now, X)[0] - y).square().mean(-1) / 2
         reached = reached | (loss <= target)
         if watch:
             path.append(kernel_sharpness(now, X))
-        if bool((reached | ~loss.isfinite()).all()) or done + CHECK > most:
+        if bool((reached | ~loss.isfinite()).all()) or done + check > most:
             break
-        inputs = [torch.where(reached, 0, lr).expand(CHECK, -1)]
+        inputs = [torch.where(reached, 0, lr).expand(check, -1)]
         if batch is not None:
-            order = torch.rand((CHECK, runs, n), generator=generator).argsort(-1)[..., :batch]
+            order = torch.rand((check, runs, n), generator=generator).argsort(-1)[..., :batch]
             inputs.append(order.to(y.device))
-        stepper.run(CHECK, *inputs)
+        stepper.run(check, *inputs)
     return Trained(tuple(W.double() for W in stepper.state), reached, torch.stack(path) if watch else None)

@@ -7,6 +7,7 @@ import pydantic
 import torch
 
 from companion import parameters
+from companion.chapters.progressive_sharpening.networks import CHECK
 from companion.paper import Paper
 from companion.parameters import parameter
 
@@ -78,18 +79,18 @@ class Parameters(parameters.Parameters):
     )  # fmt: skip
     mlp_width: int = parameter("their width", quick=32, paper=512, ge=8, le=2048)
     mlp_samples: list[Annotated[int, pydantic.Field(ge=4, le=800)]] = parameter(
-        "sizes N of their data sets", quick=[8, 16, 32], paper=[32, 128, 512], min_length=2, max_length=5
+        "sizes N of their data sets", quick=[8, 16, 32], paper=[16, 48, 144], min_length=2, max_length=5
     )
     mlp_draws: int = parameter("data sets of each size, with a network each", quick=5, ge=2, le=20)
     label_flip: float = parameter("share of labels with the wrong sign in the difficult ones", quick=0.5, ge=0.2,
                                   le=0.5)  # fmt: skip
-    mlp_lr: float = parameter("step size η of the networks; a third of it is run, too", quick=0.03,
+    mlp_lr: float = parameter("step size η of the networks; a third of it is run, too", quick=0.03, paper=0.003,
                               ge=1e-3, le=0.05)  # fmt: skip
-    mlp_batch: int = parameter("a batch size between one and the full batch", quick=4, paper=32, ge=2, le=400)
+    mlp_batch: int = parameter("a batch size between one and the full batch", quick=4, paper=16, ge=2, le=400)
     mlp_loss: float = parameter("share of the loss of a zero output at which their training stops", quick=0.01,
                                 ge=1e-4, le=0.05)  # fmt: skip
-    mlp_steps: int = parameter("largest number of steps of a network", quick=20_000, paper=60_000, ge=500,
-                               le=200_000)  # fmt: skip
+    mlp_steps: int = parameter("largest number of steps of a network", quick=20_000, paper=400_000, ge=500,
+                               le=10**6)  # fmt: skip
 
     @pydantic.model_validator(mode="after")
     def _sensible(self) -> "Parameters":
@@ -124,6 +125,11 @@ class Parameters(parameters.Parameters):
     def batches(self) -> list[int]:
         """The full batch and the others, decreasing and without repeats."""
         return [self.n_samples, *sorted(set(self.batch_sizes), reverse=True)]
+
+    @property
+    def check(self) -> int:
+        """Steps of a network between two looks at its loss: at most some hundred looks, for a look takes long."""
+        return max(CHECK, self.mlp_steps // 400)
 
     def rng(self, stream: int) -> np.random.Generator:
         """An independent generator for one use of randomness."""

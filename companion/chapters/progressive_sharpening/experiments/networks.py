@@ -84,7 +84,7 @@ def growth(params: Parameters) -> Growth:
             X, weights = X.repeat(kinds, 1, 1), tuple(W.repeat(kinds, 1, 1) for W in weights)
             lr = torch.full((len(y),), params.mlp_lr, device=params.device)
             target = params.mlp_loss * y.square().mean(-1) / 2
-            trained = networks.train(weights, X, y, lr, target, params.mlp_steps)
+            trained = networks.train(weights, X, y, lr, target, params.mlp_steps, check=params.check)
             reached = reached and bool(trained.reached.all())
             ends = networks.kernel_sharpness(trained.weights, X).reshape(kinds, draws).cpu().numpy()
             start.append(networks.kernel_sharpness(weights, X)[:draws].cpu().numpy())
@@ -123,6 +123,8 @@ class Noise:
     sharpness: np.ndarray
     #: the same with the batch size between and the larger step, ``(draws,)``
     middle: np.ndarray
+    #: steps between two entries of the following paths
+    look: int
     #: step sizes of the runs at the edge, ``(draws,)``
     edge_lr: np.ndarray
     #: their sharpness, and that of gradient descent with the larger of the small steps, over time: ``(looks, draws)``,
@@ -142,18 +144,21 @@ def noise(params: Parameters) -> Noise:
     weights, X = _starts(params, depth, size, images)
     y = torch.tensor(images.noisy, device=params.device)
     target, generator = params.mlp_loss * y.square().mean(-1) / 2, params.generator(12)
+    look = params.check
     rates = np.array([params.mlp_lr, params.mlp_lr / 3])
     lr = torch.tensor(np.repeat(rates, draws), device=params.device)
     twice = tuple(W.repeat(2, 1, 1) for W in weights), X.repeat(2, 1, 1), y.repeat(2, 1)
-    full = networks.train(*twice, lr, target.repeat(2), params.mlp_steps, watch=True)
-    single = networks.train(*twice, lr, target.repeat(2), params.mlp_steps, 1, generator)
-    middle = networks.train(weights, X, y, lr[:draws], target, params.mlp_steps, params.mlp_batch, generator)
+    full = networks.train(*twice, lr, target.repeat(2), params.mlp_steps, watch=True, check=look)
+    single = networks.train(*twice, lr, target.repeat(2), params.mlp_steps, 1, generator, check=look)
+    middle = networks.train(
+        weights, X, y, lr[:draws], target, params.mlp_steps, params.mlp_batch, generator, check=look
+    )
     ends = [networks.kernel_sharpness(runs.weights, twice[1]).reshape(2, draws) for runs in (full, single)]
     sharpness = torch.stack(ends).cpu().numpy()
     edge_lr = torch.tensor(2 / (params.beyond * sharpness[0, 0]), device=params.device)
     # At the edge the sharpness swings while there is loss left, so these runs go on.
-    steps = max(EDGE_STEPS, (len(full.path) - 1) * networks.CHECK // 3)
-    beyond = networks.train(weights, X, y, edge_lr, torch.zeros_like(target), steps, watch=True)
+    steps = max(EDGE_STEPS, (len(full.path) - 1) * look // 3)
+    beyond = networks.train(weights, X, y, edge_lr, torch.zeros_like(target), steps, watch=True, check=look)
     return Noise(
         depth=depth,
         size=size,
@@ -161,6 +166,7 @@ def noise(params: Parameters) -> Noise:
         lr=rates,
         sharpness=sharpness,
         middle=networks.kernel_sharpness(middle.weights, X).cpu().numpy(),
+        look=look,
         edge_lr=edge_lr.cpu().numpy(),
         edge_path=beyond.path.cpu().numpy(),
         small_path=full.path[:, :draws].cpu().numpy(),
