@@ -39,7 +39,7 @@ context = None  # examples in a prompt, N: an integer from 2 to 1000
 mb_mean = None
 mb_half_width = None  # half widths r of these laws: a list of 2, each a number from 0 to 1
 mb_bound = None  # bound M of the steps of mini-batches: a number from 0.2 to 1.98
-mb_grid = None  # points on a side of the map of laws: an integer from 5 to 400
+mb_grid = None  # points on a side of the map of laws: an integer from 5 to 300
 label_noise = None  # standard deviation of a batch's best product, ς: a number from 0.01 to 0.2
 
 # %%
@@ -95,16 +95,18 @@ plotting.show(figures.reduction(transformer), name="reduction")
 # The dots are trained transformers, one marker for each prompt, the dashed line is the map. How far do they differ?
 
 # %%
-print("run                                        largest distance   motion of the rest of W")
-for run, words in (
-    ("one", "one prompt, free W"),
-    ("together", "all prompts, free W"),
-    ("scalar", "all prompts, W = bI"),
-    ("whitened", "mini-batches, W = bI, whitened contexts"),
-    ("unwhitened", "mini-batches, W = bI, plain contexts"),
-):
+runs = {
+    "one": "one prompt, free W",
+    "together": "all prompts, free W",
+    "scalar": "all prompts, W = bI",
+    "whitened": "mini-batches, W = bI, whitened",
+    "unwhitened": "mini-batches, W = bI, plain",
+}
+print(f"{'run':32s} largest distance   motion of the rest of W")
+for run, words in runs.items():
     found = getattr(transformer, run)
-    print(f"{words:42s} {np.abs(found.model - found.map).max():16.1e} {found.moved.max():24.1e}")
+    distance = np.abs(found.model - found.map).max()
+    print(f"{words:32s} {distance:16.1e} {found.moved.max():24.1e}")
 
 # %% [markdown]
 # With a free matrix several prompts pull in several directions, and no map of two factors follows. With $W=bI$ it does;
@@ -127,10 +129,10 @@ plotting.show(figures.catapult(phases), name="catapult")
 print("phase             mu   loss rises   converged   bounded   Lyapunov exponent")
 for row, (phase, values) in enumerate(experiments.balanced.GROUPS.items()):
     for k, mu in enumerate(values):
-        shares = (phases.rising[row, k], phases.converged[row, k], phases.bounded[row, k])
-        print(
-            f"{phase:12s} {mu:7.4f} {shares[0]:12.1%} {shares[1]:11.1%} {shares[2]:9.1%} {phases.lyapunov[row, k]:19.3f}"
-        )
+        rising, converged = phases.rising[row, k], phases.converged[row, k]
+        bounded, exponent = phases.bounded[row, k], phases.lyapunov[row, k]
+        print(f"{phase:12s} {mu:7.4f} {rising:12.1%} {converged:11.1%} {bounded:9.1%}"
+              f" {exponent:19.3f}")  # fmt: skip
 
 # %% [markdown]
 # ## Period doubling
@@ -143,7 +145,7 @@ print("period          mu   ratio of differences")
 for k, mu in enumerate(cycles.superstable):
     ratio = f"{cycles.ratios[k - 2]:22.5f}" if k >= 2 else ""
     print(f"{2**k:6d} {mu:11.7f} {ratio}")
-print(f" limit {cycles.accumulation:11.7f} {cubic.FEIGENBAUM:22.5f}   (Feigenbaum's ratio)")
+print(f" limit {cycles.accumulation:11.7f} {cubic.FEIGENBAUM:22.5f}   (Feigenbaum)")
 
 # %% [markdown]
 # ## The whole plane
@@ -162,10 +164,12 @@ plotting.show(figures.atlas(basins), name="atlas")
 
 # %%
 regions = experiments.regions(params)
-print("  mu   inside: bounded   converged   balanced   largest mu R / 2   mean loss   outside: diverged")
+print("               inside                                            outside")
+print("  mu   bounded   converged   balanced   mu R / 2   mean loss    diverged")
 for k, mu in enumerate(regions.mu):
-    print(f"{mu:4g} {regions.bounded[0, k]:17.1%} {regions.converged[k]:11.1%} {regions.balanced[k]:10.1%}"
-          f" {regions.flatness[k]:18.3f} {regions.loss[k]:11.2g} {regions.diverged[0, k]:19.1%}")  # fmt: skip
+    print(f"{mu:4g} {regions.bounded[0, k]:9.1%} {regions.converged[k]:11.1%}"
+          f" {regions.balanced[k]:10.1%} {regions.flatness[k]:10.3f}"
+          f" {regions.loss[k]:11.2g} {regions.diverged[0, k]:11.1%}")  # fmt: skip
 
 # %% [markdown]
 # ## On the ellipse, and off it
@@ -207,8 +211,8 @@ plotting.show(figures.training(sweep), name="training")
 # %%
 robust = experiments.robust(params)
 print("steps                       largest Q reached   starts that stay bounded")
-for words, most, share in zip(("uniform, up to M", "an adversary's, up to M", "uniform, up to 2.6"), robust.reached,
-                              robust.bounded, strict=True):  # fmt: skip
+kinds = ("uniform, up to M", "an adversary's, up to M", "uniform, up to 2.6")
+for words, most, share in zip(kinds, robust.reached, robust.bounded, strict=True):
     print(f"{words:27s} {most:17.4g} {share:26.1%}")
 
 # %% [markdown]

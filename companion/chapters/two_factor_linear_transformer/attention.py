@@ -70,9 +70,7 @@ class LinearAttention(nn.Module):
         return self.a * (prompts.y * scores).mean(1)
 
 
-def train(
-    model: LinearAttention, batches: list[Prompts], lr: float
-) -> Iterator[LinearAttention]:  # fmt: skip
+def train(model: LinearAttention, batches: list[Prompts], lr: float) -> Iterator:
     """Gradient descent on half the mean square error.
 
     One step for each batch; yields the model before each and after the last.

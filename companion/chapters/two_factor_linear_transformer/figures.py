@@ -357,7 +357,8 @@ def laws(result: Laws, mean: list[float], half_width: list[float]) -> Figure:
     m, r = np.meshgrid(np.linspace(0, 2, 400), np.linspace(0, 1, 300))
     product = np.abs((1 - 2 * m) ** 2 - 4 * r**2)
     product[(r > m) | (m + r >= 2)] = np.nan
-    ax.contour(m, r, product, levels=[1], colors="white", linestyles="--", linewidths=1.6)
+    ax.contour(m, r, product, levels=[1], colors="white", linewidths=2.6)
+    ax.contour(m, r, product, levels=[1], colors="black", linestyles="--", linewidths=1.4)
     for x, y in zip(mean, half_width, strict=True):
         ax.plot([x, x], [0, y], color=PALETTE["red"], lw=1.5, clip_on=False)
         ax.plot([x], [y], "o", color=PALETTE["red"], markersize=8, clip_on=False)

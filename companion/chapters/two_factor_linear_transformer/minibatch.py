@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from companion.chapters.two_factor_linear_transformer.product_map import level, product_step
+from companion.chapters.two_factor_linear_transformer.product_map import Array, level, product_step
 
 
 def two_point_exponent(mean: np.ndarray, half_width: np.ndarray) -> np.ndarray:
@@ -24,8 +24,11 @@ def balancing_rate(mu: np.ndarray, noise: float) -> np.ndarray:
     return mu**2 * noise**2 / (1 - mu)
 
 
-def noisy_step(u: torch.Tensor, v: torch.Tensor, mu: torch.Tensor, target: torch.Tensor) -> tuple:
-    """A step whose batch wants the product to be ``target``: ``u+ = u - mu v (u v - target)``, and so for ``v``."""
+def noisy_step(u: Array, v: Array, mu: Array, target: Array) -> tuple[Array, Array]:
+    """A step on a batch that wants the product to be ``target``.
+
+    ``u+ = u - mu v (u v - target)``, ``v+ = v - mu u (u v - target)``.
+    """
     pull = mu * (u * v - target)
     return u - pull * v, v - pull * u
 

@@ -55,7 +55,7 @@ class Parameters(parameters.Parameters):
         "half widths r of these laws", quick=[0.4, 0.85], min_length=2, max_length=2
     )
     mb_bound: float = parameter("bound M of the steps of mini-batches", quick=1.9, ge=0.2, le=1.98)
-    mb_grid: int = parameter("points on a side of the map of laws", quick=61, paper=201, ge=5, le=400)
+    mb_grid: int = parameter("points on a side of the map of laws", quick=61, paper=201, ge=5, le=300)
     label_noise: float = parameter("standard deviation of a batch's best product, ς", quick=0.05, ge=0.01, le=0.2)
 
     @pydantic.model_validator(mode="after")
