@@ -256,6 +256,17 @@ def test_the_mixture_has_both_methods_at_its_ends(rng):
     assert float(mixed.errors[-1, 1]) == pytest.approx(float(inside.errors[-1, 0]), rel=1e-4)
 
 
+def test_a_penalty_on_far_tilted_matrices_does_not_make_the_steps_too_long():
+    rng = np.random.default_rng(3)
+    one = draw(rng, 1, 60, 6, 2, 2.0, tilt=0.84)
+    sample = observe(rng, one, np.array(1500.0), 0.1)
+    lam = torch.tensor([20.0], dtype=torch.float64)
+    mixed = descend(sample, None, None, (one.A, one.B), eta=0.7, iters=60, toward=(one.X, one.Y), lam=lam)
+    largest = float(torch.linalg.eigvalsh(one.A[:, 0].T @ one.A[:, 0])[-1])
+    assert float(mixed.length[0]) <= 0.7 / largest * (1 + 1e-9)
+    assert float(mixed.errors[-1, 0]) < 1
+
+
 # --- problems -----------------------------------------------------------------------------------------------------
 
 

@@ -231,8 +231,8 @@ def descend(
     """Projected gradient descent from the spectral start.
 
     Steps have length ``eta / s`` with ``s`` the largest singular value at the start, which few samples inflate, kept
-    within a factor of four of ``sigma_1``. Rows are clipped at 1.5 times the longest row of the true factors: the
-    theory bounds that by the incoherence, which it takes as known.
+    within a factor of four of ``sigma_1``, with a finite penalty not below ``sigma_1``. Rows are clipped at 1.5 times
+    the longest row of the true factors: the theory bounds that by the incoherence, which it takes as known.
 
     Parameters
     ----------
@@ -252,7 +252,10 @@ def descend(
         drawn = (lam > 0)[:, None]
         U, V = (torch.where(drawn, lift(P, F), G) for P, F, G in zip(toward, inside, (U, V), strict=False))
         top = torch.where(lam > 0, inside[2], top)
-    length = eta / torch.minimum(torch.maximum(top, largest / 4), 4 * largest)
+    least = largest / 4
+    if toward is not None:  # the entries speak for what sticks out of the span, which the start within it does not see
+        least = torch.where(lam.isfinite(), largest, least)
+    length = eta / torch.minimum(torch.maximum(top, least), 4 * largest)
     U, V = project(X, U, radius), project(Y, V, radius)
     A, B = lift(X, U).clone(), lift(Y, V).clone()
     errors = [relative_error(A, B, A_true, B_true)]

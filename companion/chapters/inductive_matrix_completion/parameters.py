@@ -96,6 +96,11 @@ class Parameters(parameters.Parameters):
             raise ValueError(f"trials: got {self.trials}, allowed: at most {most} at these sizes (memory)")
         return self
 
+    @property
+    def condition(self) -> float:
+        """Condition number of the matrices: one where there is a single singular value."""
+        return self.kappa if self.r > 1 else 1.0
+
     def rng(self, stream: int, *part: int) -> np.random.Generator:
         """Independent random numbers for each use."""
         return np.random.default_rng([self.seed, stream, *part])

@@ -18,7 +18,7 @@ FEWER = 60  # where the noise is larger
 
 def _steps(params: Parameters, steps: int) -> int:
     """More steps where they are short or the matrices ill conditioned, up to ``iters``."""
-    return max(steps, min(params.iters, round(steps * stretch(params.eta, params.kappa))))
+    return max(steps, min(params.iters, round(steps * stretch(params.eta, params.condition))))
 
 
 def _run(params: Parameters, problem: Problem, sample: Sample, features: bool, steps: int = STEPS) -> Descent:
@@ -89,7 +89,7 @@ def noise(params: Parameters) -> Noise:
         predicted_mc=_predicted(s, n, r, m_mc),
         predicted_imc=_predicted(s, a, r, m_mc),
         r=r,
-        left=left_after(_steps(params, FEWER), params.eta, params.kappa),
+        left=left_after(_steps(params, FEWER), params.eta, params.condition),
     )
 
 
@@ -138,7 +138,7 @@ def inexact(params: Parameters) -> Inexact:
     return Inexact(
         tilt=tilts, floor=theory.floor(tilts), m=counts, error=np.array(errors[0][:2]),
         error_mc=np.array(errors[1][:2]), error_large=errors[0][2], error_large_mc=errors[1][2], a=a, r=r, n=n,
-        left=left_after(_steps(params, STEPS), params.eta, params.kappa),
+        left=left_after(_steps(params, STEPS), params.eta, params.condition),
     )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def mixture(params: Parameters) -> Mixture:
         found.append(ended.errors[-1].view(times, TRIALS).mean(1).cpu().numpy())
     return Mixture(
         lam=lam, m=counts, tilted=np.array(found[:2]), exact=found[2], tilt=params.tilt, sigma=MIXED_NOISE,
-        left=left_after(iters, params.eta, params.kappa),
+        left=left_after(iters, params.eta, params.condition),
     )  # fmt: skip
 
 
@@ -227,7 +227,11 @@ def cold(params: Parameters) -> Cold:
         square = torch.einsum("itr,trs,its->it", A, gram_of(B), A).clamp_min(0)
         found.append((square.sqrt() / length).numpy())
     return Cold(
-        imc=found[0], mc=found[1], hidden=hidden, m=m, left=left_after(_steps(params, STEPS), params.eta, params.kappa)
+        imc=found[0],
+        mc=found[1],
+        hidden=hidden,
+        m=m,
+        left=left_after(_steps(params, STEPS), params.eta, params.condition),
     )
 
 
@@ -275,5 +279,5 @@ def coherent(params: Parameters) -> Coherent:
     return Coherent(
         n=np.array(sizes), private=np.array(shares[1]), spread=np.array(shares[0]),
         coherence_private=np.array(coherences[1]), coherence_spread=np.array(coherences[0]), m=m, r=r,
-        left=left_after(params.iters, params.eta, params.kappa),
+        left=left_after(params.iters, params.eta, params.condition),
     )  # fmt: skip

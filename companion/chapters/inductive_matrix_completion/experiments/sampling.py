@@ -149,7 +149,7 @@ def unstructured(params: Parameters) -> Unstructured:
         rate_full=float((error <= ARRIVED).mean()),
         error_full=float(np.median(error)),
         error_more=float(np.median(more)),
-        left=left_after(params.iters, params.eta, params.kappa),
+        left=left_after(params.iters, params.eta, params.condition),
     )
 
 
@@ -311,7 +311,7 @@ LINE = 5  # errors that a line is fitted to, at least
 def convergence(params: Parameters) -> Convergence:
     """Noiseless runs at forty entries for each of ``a r``, with features and without."""
     a, r, m = params.a, params.r, 40 * params.a * params.r
-    sizes, iters = sorted(set(params.n_list)), min(params.iters, round(150 * stretch(params.eta, params.kappa)))
+    sizes, iters = sorted(set(params.n_list)), min(params.iters, round(150 * stretch(params.eta, params.condition)))
     errors, errors_mc, predicted, population = [], [], [], []
     for n in sizes:
         rng = params.rng(6, n)
