@@ -33,7 +33,7 @@ from companion.chapters.weight_decay_stability.samples import LENGTH, draw
 
 SMALL = {
     "n_samples": 40, "steps_mlp": 200, "steps_cnn": 120, "steps_filter": 120, "steps_kernel": 120, "n_seeds": 2,
-    "n_seeds_few": 2, "n_probes": 10, "products": 2, "width": 8, "time": 100, "lrs": [1.0, 2.0], "steps_map": 2000,
+    "n_seeds_few": 2, "n_probes": 10, "products": 2, "width": 8, "time_lrs": 100, "lrs": [1.0, 2.0],
 }  # fmt: skip
 
 # tests/test_chapters.py runs these.
@@ -45,7 +45,7 @@ TINY = SMALL | {
     "refresh": 20,
     "channels": 2,
 }
-LEAST = TINY | {"steps_mlp": 100, "steps_cnn": 100, "steps_filter": 100, "steps_kernel": 100, "time": 50,
+LEAST = TINY | {"steps_mlp": 100, "steps_cnn": 100, "steps_filter": 100, "steps_kernel": 100, "time_lrs": 50,
                 "every": 50, "time_below": 5}  # fmt: skip
 EXTREMES = [
     LEAST | {"lr": 4.0, "lr_kernel": 4.0, "lrs": [0.5, 4.0], "lam": 0.1, "lams_cnn": [0.1, 0.1], "loss": "ce"},
@@ -149,6 +149,7 @@ def test_samples_are_standardized_on_the_training_part_and_labels_are_wrong_as_o
     wrong = (samples.targets.argmax(1) != clean.targets.argmax(1)).double().mean()
     assert 0.2 < wrong < 0.4
     assert not torch.equal(samples.inputs[0], samples.inputs[1])
+    assert torch.cdist(samples.probes.mT, samples.inputs.mT).min() > 1e-3  # test images, none of the training set
     assert draw("fashion-mini", 30, 0.0, 10, [0], "cpu").inputs.shape == (1, 256, 30)
 
 

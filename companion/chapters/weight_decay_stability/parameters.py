@@ -64,7 +64,7 @@ class Parameters(parameters.Parameters):
     lams_below: list[Decay] = parameter("decays there, beside none", quick=[3e-3, 1e-2], min_length=1, max_length=6)
     lrs: list[StepSize] = parameter("step sizes whose plateaus are compared", quick=[0.5, 1.0, 2.0],
                                     paper=[0.25, 0.5, 1.0, 2.0], min_length=2, max_length=6)  # fmt: skip
-    time: float = parameter("steps times step size there", quick=600.0, ge=50, le=5000)
+    time_lrs: float = parameter("steps times step size there", quick=600.0, ge=50, le=5000)
     steps_filter: int = parameter("steps with a filtered decay", quick=600, paper=700, ge=100, le=20_000)
     refresh: int = parameter("steps for which a filter keeps its direction", quick=5, paper=1, ge=1, le=20)
     lr_kernel: float = parameter("step size where kernels are compared", quick=1.0, ge=0.2, le=4)
@@ -75,7 +75,6 @@ class Parameters(parameters.Parameters):
     n_probes: int = parameter(
         "test inputs on which outputs and kernels are compared", quick=20, paper=48, ge=10, le=200
     )
-    steps_map: int = parameter("steps of the reduced model", quick=8000, ge=1000, le=20_000)
 
     @pydantic.model_validator(mode="after")
     def _affordable(self) -> "Parameters":

@@ -38,6 +38,7 @@ from companion.results import experiment
 # Of the decay: what is across the direction, and what is along it.
 DIRECTIONS = ("sharpness gradient", "random")
 PARTS = ("across", "along")
+ORBIT = 8000  # steps of the reduced model
 SHOWN = 3000  # steps of the reduced model that are drawn
 
 
@@ -186,8 +187,8 @@ def reduced(params: Parameters) -> Map:
     ratio = np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 1.2, 1.5, 2, 3])
     # A start of its own for each seed: the cycles, not their averages, depend on it.
     start = np.random.default_rng([params.seed, 4]).uniform(-0.25, -0.15)
-    runs = [one.iterate(ratio * model.critical, params.steps_map, y=start) for one in (model, replace(model, c=0.0))]
-    later = params.steps_map // 2
+    runs = [one.iterate(ratio * model.critical, ORBIT, y=start) for one in (model, replace(model, c=0.0))]
+    later = ORBIT // 2
     x, y = (np.stack([run[k][later:] for run in runs]) for k in range(2))
     return Map(model, ratio, runs[0][0][:SHOWN], runs[0][1][:SHOWN], np.square(x).mean(1), 2 / model.lr + y.mean(1),
                y.std(1))  # fmt: skip

@@ -143,7 +143,7 @@ def plateaus(params: Parameters) -> Plateaus:
     network, lams, lrs = architecture(params, "MLP"), [0.0, params.lam], sorted(set(params.lrs))
     means = []
     for lr in lrs:
-        steps = max(100, round(params.time / lr))
+        steps = max(100, round(params.time_lrs / lr))
         found = _trained(params, network, params.loss, lr, lams, params.n_seeds_few, steps, tail_only=True)
         means.append(found.plateau * 2 / lr)
     return Plateaus(np.array(lrs), np.array(lams), np.stack(means))
