@@ -13,6 +13,7 @@ from companion.analysis.curvature import dense_hessian
 from companion.chapters.two_factor_linear_transformer import CLAIMS, Parameters, experiments, figures, run, verify
 from companion.chapters.two_factor_linear_transformer.attention import (
     LinearAttention,
+    common_steepness,
     draw_prompts,
     reduce_batch,
     reduce_prompt,
@@ -299,6 +300,17 @@ def test_a_batch_with_one_number_reduces_also_where_labels_are_mostly_negative()
         for state in train(how.model(u, v), [batch] * 4, 0.9 / how.steepness):
             assert how.factors(state) == pytest.approx((u, v), abs=1e-12)
             u, v = product_step(u, v, 0.9)
+
+
+def test_a_batch_that_wants_what_all_want_has_the_steepness_of_its_own_reduction():
+    white = draw_prompts(np.random.default_rng(7), 4, 9, 3, whitened=True)
+    batch = white[:2]
+    assert common_steepness(batch, white) == pytest.approx(reduce_batch(batch).steepness)
+    plain = draw_prompts(np.random.default_rng(7), 4, 9, 3, whitened=False)
+    s, y = (plain.summary * plain.query).sum(1).numpy(), plain.target.numpy()
+    assert common_steepness(plain[:2], plain) == pytest.approx(
+        abs((s * y).mean() / (s * s).mean()) * (s[:2] ** 2).mean()
+    )
 
 
 # --- mini-batches -------------------------------------------------------------------------------------------------

@@ -125,12 +125,23 @@ def reduce_prompt(prompts: Prompts) -> Reduction:
     return Reduction(torch.outer(h, query) / s, (s / abs(y)) ** 0.5, float(np.sign(y)), s * abs(y))
 
 
+def _moments(prompts: Prompts) -> tuple[Tensor, float, float]:
+    """``s = h^T x`` of each prompt, and the means of ``s y`` and ``s^2``."""
+    s = (prompts.summary * prompts.query).sum(1)
+    return s, float((s * prompts.target).mean()), float((s * s).mean())
+
+
 def reduce_batch(prompts: Prompts) -> Reduction:
     """The reduction of ``W = b I`` on a batch, with ``s = h^T x`` for each prompt: ``mu = lr |mean(s y)|``.
 
     The loss is ``mean(s^2)/2 (a b - w)^2`` plus a constant, with ``w = mean(s y) / mean(s^2)``.
     """
-    s, y = (prompts.summary * prompts.query).sum(1), prompts.target
-    cross, square = float((s * y).mean()), float((s * s).mean())
+    s, cross, square = _moments(prompts)
     one = torch.ones((), dtype=s.dtype, device=s.device)
     return Reduction(one, (square / abs(cross)) ** 0.5, float(np.sign(cross)), abs(cross))
+
+
+def common_steepness(batch: Prompts, prompts: Prompts) -> float:
+    """``mu / lr`` of a step on a batch that wants what all prompts want: ``|w| mean(s^2)``, mean over the batch."""
+    _, cross, square = _moments(prompts)
+    return abs(cross / square) * _moments(batch)[2]

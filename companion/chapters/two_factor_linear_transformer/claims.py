@@ -33,8 +33,8 @@ C1a = Claim(
     says="Gradient descent on one prompt of in-context regression is the two-factor product map, with the effective "
     "step size μ = η‖h‖‖x‖|y|, and moves the key-query matrix along one direction only.",
     criterion="error < 1e-8 and moved < 1e-12",
-    reason="largest distance of the factors over twelve steps of autograd at four values of μ up to 1.9 and prompts "
-    "of both signs; chaos amplifies rounding to about 1e-9 in that time",
+    reason="largest distance of the factors over ten steps of autograd at four values of μ up to 1.9 and prompts "
+    "of both signs; chaos amplifies rounding to some 1e-10 in that time",
     measure=reduction,
     on="one",
     control=Control("all prompts at once with a free matrix, read off the first prompt", on="together"),

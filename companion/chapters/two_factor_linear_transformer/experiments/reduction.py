@@ -9,6 +9,7 @@ from companion.chapters.two_factor_linear_transformer.attention import (
     LinearAttention,
     Prompts,
     Reduction,
+    common_steepness,
     draw_prompts,
     reduce_batch,
     reduce_prompt,
@@ -19,7 +20,7 @@ from companion.chapters.two_factor_linear_transformer.product_map import product
 from companion.results import experiment
 
 START = (0.5, 0.9)  # factors, inside every ellipse
-STEPS = 12  # more would only show how chaos amplifies rounding
+STEPS = 10  # more would only show how chaos amplifies rounding
 MU = (0.4, 0.9, 1.4, 1.9)
 SIZES = (1, 2)  # prompts in a mini-batch, in turn
 
@@ -99,13 +100,14 @@ def transformer(params: Parameters) -> Transformer:
         scalar.append(_follow(how.model(*START), how, [plain] * STEPS, mu / how.steepness, [mu] * STEPS))
 
     noisy = []
-    for prompts in (white, plain):
+    for prompts, share in ((white, 1), (plain, 0.25)):  # large steps on batches that disagree would diverge
         chosen = [torch.tensor(rng.choice(n, size=SIZES[t % 2], replace=False)) for t in range(STEPS)]
         batches = [prompts[which.to(params.device)] for which in chosen]
         how = reduce_batch(prompts)
-        steep = [reduce_batch(batch).steepness for batch in batches]
+        steep = [common_steepness(batch, prompts) for batch in batches]
+        most = max(*steep, *(reduce_batch(batch).steepness for batch in batches))
         for mu in MU:
-            lr = mu / max(steep)
+            lr = share * mu / most
             noisy.append(_follow(how.model(*START), how, batches, lr, [lr * one_batch for one_batch in steep]))
     return Transformer(
         one=_collect(one, (n, len(MU))),
