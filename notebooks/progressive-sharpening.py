@@ -286,7 +286,7 @@ plotting.show(figures.kernel(network_growth), name="kernel")
 
 # %% [markdown]
 # What to see: open and filled markers lie on one rising cloud for each depth. That some labels are clean and others
-# noisy does not matter beyond what $Q_K$ says; and the cloud is steeper for deeper networks.
+# noisy matters little beyond what $Q_K$ says.
 #
 # ## Verdicts
 

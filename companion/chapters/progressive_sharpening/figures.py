@@ -342,7 +342,7 @@ def noise(result: Noise) -> Figure:
 
 @plotting.figure(
     alt="Sharpness after training over the kernel difficulty at the start, one panel for each depth, both logarithmic. "
-    "The points of noisy and clean labels rise together along a line that is steeper for deeper networks."
+    "The points of noisy and clean labels rise together along a line, which lies higher for deeper networks."
 )
 def kernel(result: NetworkGrowth) -> Figure:
     """Sharpness at the end against the difficulty at the start."""
