@@ -606,6 +606,33 @@ def test_rates_are_fitted_past_the_start_and_above_rounding():
     assert straight[0, 0] == pytest.approx(1)
 
 
+def test_regularity_is_measured_away_from_the_truth_and_along_the_flattest_directions(monkeypatch):
+    rng, seen = np.random.default_rng(2), []
+    original = theory.from_nearest
+
+    def watch(points, truth):
+        seen.append(original(points, truth))
+        return seen[-1]
+
+    monkeypatch.setattr(theory, "from_nearest", watch)
+    params = Parameters.resolve(device="cpu", **TINY)
+    problem = draw(rng, 1, 40, 5, 2, 2.0)
+    sample = observe(rng, problem, np.array(500.0))
+    convex, _ = sampling._regular(params, problem.X, problem.Y, problem, sample, rng)
+    least = singular_values(40, 2, 2.0).min()
+    lengths = seen[0].flatten(1).norm(dim=1) / (2 * least) ** 0.5
+    flat = 2 * sampling.FLATTEST
+    assert lengths[-flat:].tolist() == pytest.approx([sampling.DISTANCE] * flat, rel=0.1)
+    assert float(lengths[:-flat].min()) > 0.5 * sampling.DISTANCE
+    at_truth = theory.hessian(
+        problem.X, problem.Y, problem.A[:, 0], problem.B[:, 0], sample.row, sample.col, float(sample.p[0])
+    )
+    flattest = (torch.linalg.eigvalsh(at_truth)[1 : 1 + sampling.FLATTEST] / least).numpy()
+    both = convex[-flat:].reshape(2, -1).mean(0)  # there and back: what is odd in the distance drops out
+    assert both == pytest.approx(flattest, rel=0.25)
+    assert convex[-flat:].max() < convex[:-flat].min()
+
+
 def test_least_squares_needs_as_many_entries_as_products(rng):
     problem = draw(rng, 2, 40, 5, 2, 2.0)
     few = sampling._least_squares(problem, observe(rng, problem, np.array(15.0)))
