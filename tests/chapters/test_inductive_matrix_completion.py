@@ -476,6 +476,35 @@ def test_features_of_genres_are_about_tastes_for_genres(rng):
     assert float((right.T @ one).norm() / one.norm()) > 1 - 1e-9
 
 
+def test_features_of_users_are_shrunken_mean_residuals_of_the_films_of_a_genre(some, rng):
+    left, _ = side_information(some, "genre", rng)
+    mean, of_user, of_movie = biases(some)
+    genre = int(some.genres.sum(0).argmax())
+    taste = torch.zeros(40, dtype=torch.float64)
+    for user in range(40):
+        own = [k for k in np.flatnonzero(some.user == user) if some.genres[some.movie[k], genre]]
+        rest = [some.rating[k] - mean - of_user[user] - of_movie[some.movie[k]] for k in own]
+        taste[user] = sum(rest) / (len(own) + 5)
+    assert float((left.T @ taste).norm()) == pytest.approx(float(taste.norm()))
+
+
+def test_each_method_gets_its_own_features(some, rng, monkeypatch):
+    calls = []
+
+    def watch(train, test, X, Y, toward=None):
+        calls.append((X, Y, toward))
+        return np.ones(len(train))
+
+    monkeypatch.setattr(recommendation, "side_information", lambda known, kind, rng: (f"{kind} X", f"{kind} Y"))
+    monkeypatch.setattr(recommendation, "_chosen", watch)
+    recommendation._split(some, np.array([0.2, 0.8]), rng)
+    sides = [(f"{kind} X", f"{kind} Y", None) for kind in ("genre", "subspace", "random")]
+    assert calls == [(None, None, None), *sides, (None, None, ("subspace X", "subspace Y"))]
+    assert recommendation.METHODS[2:] == (
+        "MC", "IMC, genres", "IMC, subspace", "IMC, random features", "interpolation",
+    )  # fmt: skip
+
+
 def test_dependent_columns_are_dropped():
     raw = np.column_stack([np.ones(6), np.arange(6.0), 2 + 3 * np.arange(6.0)])
     assert orthonormal_columns(raw).shape == (6, 2)
@@ -687,6 +716,26 @@ def test_slow_descents_get_more_steps_and_are_undecided_where_these_are_too_few(
     assert [errors._steps(p, 100) for p in (fast, slow)] == [100, 250]
     assert errors._steps(slow.model_copy(update={"iters": 120}), 100) == 120
     assert sampling.left_after(100, slow.eta, slow.kappa) == pytest.approx(0.95**100)
+
+
+def test_what_is_noisy_and_what_is_not(monkeypatch):
+    levels = []
+
+    def watch(rng, problem, m, sigma=0.0):
+        levels.append(sigma)
+        return observe(rng, problem, m, sigma)
+
+    monkeypatch.setattr(errors, "observe", watch)
+    params = Parameters.resolve(device="cpu", **TINY)
+    for name, wanted in (("inexact", {0.0}), ("mixture", {0.3}), ("cold", {0.3}), ("noise", {0.1, 0.5, 1.0})):
+        levels.clear()
+        getattr(errors, name).compute(params)
+        assert set(levels) == wanted
+
+
+def test_more_entries_than_products_are_enough_for_least_squares(tiny):
+    _, results = tiny
+    assert results.unstructured.error_more < 1e-8
 
 
 def test_what_has_not_ended_is_undecided(tiny):

@@ -115,7 +115,7 @@ def side_information(known: Ratings, kind: str, rng: np.random.Generator) -> Pai
         chosen = known.genres[:, known.genres.sum(0) > 2]
         decades = np.stack([known.year < 1980, (known.year >= 1980) & (known.year < 1990), known.year >= 2000], 1)
         told = np.concatenate([chosen, decades[:, decades.any(0)]], 1)
-        taste = [shrunken(known.user, rest * g[known.movie], users) for g in chosen.T.astype(float)]
+        taste = [shrunken(known.user[of], rest[of], users) for of in chosen.T[:, known.movie]]
         left, right = np.array(taste).reshape(-1, users).T, told.astype(float)
     elif kind == "subspace":
         matrix = np.zeros((users, movies))
