@@ -201,7 +201,7 @@ trained = experiments.networks(params)
 plotting.show(figures.networks(trained), name="networks")
 
 # %% [markdown]
-# What to see, left: over twelve decades of the loss the noise stays in proportion to it; networks that cannot
+# What to see, left: over more than ten decades of the loss the noise stays in proportion to it; networks that cannot
 # interpolate keep their noise while the gap closes. Right: network and linear recursion agree, for SGD up and down with
 # every sample drawn; with the kernel at the random start they do not.
 

@@ -409,6 +409,18 @@ def test_too_few_steps_leave_rates_undecided():
         assert "n_steps" in verdicts[claim].criterion
 
 
+def test_pl_constants_of_shells_come_near_their_infimum_from_above(params, results):
+    r = results.geometry
+    infimum = params.mu * (1 - r.shells) ** 2
+    assert (r.constant[0] >= infimum).all()
+    assert np.allclose(r.constant[0], infimum, rtol=0.06)
+    # for lambda h^4 and one circle at the inner edge of the outer half: 8 mu h^2 |x|^2, other circles lower it somewhat
+    edge = 1 - r.shells / 2
+    single = 8 * params.mu * ((1 - edge**2) / 2) ** 2 * edge**2
+    assert (r.constant[1] < 1.1 * single).all()
+    assert (r.constant[1] > 0.7 * single).all()
+
+
 def test_beyond_the_largest_step_nothing_converges(results):
     assert results.descent.unstable > 1e-3
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from companion.chapters.local_pl_rates import rates
 from companion.chapters.local_pl_rates.experiments import Results
-from companion.chapters.local_pl_rates.experiments.networks import GOAL, MOST_WEIGHTS, START, STEPS
+from companion.chapters.local_pl_rates.experiments.networks import GOAL, MOST_WEIGHTS, NEAR, START, STEPS
 from companion.chapters.local_pl_rates.experiments.noise import Limits, Noisy, Paths
 from companion.chapters.local_pl_rates.experiments.valleys import LANDSCAPES, Descent, Momentum
 from companion.chapters.local_pl_rates.parameters import PAPER, Parameters
@@ -315,7 +315,9 @@ def network_noise(results: Results, kind: str) -> Measured:
     one = {"over-parameterized": results.networks.over, "under-parameterized": results.networks.under}[kind]
     chosen = trained if kind == "over-parameterized" else np.ones(one.gap.shape[1], dtype=bool)
     gap, noise = one.gap[:, chosen], one.noise[:, chosen]
-    ratio = np.where(gap < 0.1, noise / gap, np.nan) / one.bound[chosen]
+    ratio = np.where(gap < NEAR, noise / gap, np.nan) / one.bound[chosen]
+    if np.isnan(ratio).all():
+        raise Undecided("train_steps: in so many no loss came near enough to its limit")
     return {
         "ratio": np.nanmax(ratio),
         "decades": np.log10(noise[0] / noise[-1]).min(),
@@ -327,9 +329,10 @@ C5a = Claim(
     id="C5a",
     says="The noise model is that of over-parameterized networks: near interpolation the variance of a single sample's "
     "gradient stays below a multiple of the loss that is left.",
-    criterion="ratio < 1 and decades > 6",
-    reason="ratio = largest E|ξ|²/(f − f*) below f = 0.1, in units of the bound 2 max |∇r|² at the limit; decades = "
-    "least fall of the noise along training, of about 12 by which f falls",
+    criterion="ratio <= 1.05 and decades > 6",
+    reason="ratio = largest E|ξ|²/(f − f*) below f − f* = 1e-3, in units of the bound 2 max |∇r|², at most one; the "
+    "bound is taken at the limit, where the gradients differ by a few percent from those; decades = least fall of the "
+    "noise along training, about as many as f falls",
     measure=network_noise,
     on="over-parameterized",
     control=Control("networks of width 2 on 30 samples, which cannot interpolate", on="under-parameterized"),

@@ -193,9 +193,9 @@ def paths(result: Paths) -> Figure:
 
 @plotting.figure(
     alt="Left: gradient noise over what is left of the loss, in units of its bound. Over-parameterized networks stay "
-    "level below one while the loss falls by twelve decades; networks that cannot interpolate rise without bound. "
-    "Right: the loss of one network under gradient descent and SGD lies on the dashed linear recursion at the limit, "
-    "not on the dotted one at the random start."
+    "level below one while the loss falls by more than ten decades; networks that cannot interpolate rise without "
+    "bound. Right: the loss of one network under gradient descent and SGD lies on the dashed linear recursion at the "
+    "limit, not on the dotted one at the random start."
 )
 def networks(result: Networks) -> Figure:
     """The noise model on networks, and their linear recursion."""

@@ -32,7 +32,7 @@ class Valley:
     def value_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``f``, shape ``(...)``, and its gradient, shape ``(..., m, 2)``.
 
-        ``grad_i f = g lambda_i h_i x_i``, and along the first circle also ``g' / g`` times f.
+        ``grad_i f = g lambda_i h_i x_i``; along the first circle also ``(g' / g) f / |x_1|``.
         """
         h = (x.square().sum(-1) - 1) / 2
         if self.power == 2:
@@ -48,8 +48,8 @@ class Valley:
         turned = torch.stack([-first[..., 1], first[..., 0]], dim=-1) / radius**2
         along = self.turn * first[..., :1] / radius * value[..., None, None] * turned
         gradient = level[..., None, None] * gradient
-        gradient = torch.cat([gradient[..., :1, :] + along, gradient[..., 1:, :]], dim=-2)
-        return level * value, gradient
+        head, others = gradient[..., :1, :] + along, gradient[..., 1:, :]
+        return level * value, torch.cat([head, others], dim=-2)
 
     def level(self, x: torch.Tensor) -> torch.Tensor:
         """``g(phi)``, the factor of the normal Hessian at the nearest minimizer, shape ``(...)``."""

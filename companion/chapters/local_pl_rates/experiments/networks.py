@@ -12,6 +12,7 @@ from companion.results import experiment
 
 START, GOAL = 1e-10, 1e-13  # of the loss: where the comparison begins, and what counts as the limit
 FLOOR = 1e-24  # of the loss: where the comparison ends at the latest
+NEAR = 1e-3  # of f - f*: from there on the noise is held to its bound
 SHORTEST = 5  # steps of the comparison
 FEW_WIDTH, MANY_SAMPLES = 2, 30  # of the networks that cannot interpolate
 MOST_WEIGHTS = 200  # of a network whose Hessian is made
