@@ -51,21 +51,23 @@ class Forces:
 
 
 def forces(loss: Loss, theta: torch.Tensor, vector: torch.Tensor) -> Forces:
-    """Progressive sharpening and alignment at ``theta (R, P)`` with the eigenvectors ``vector (R, P)``.
+    """Progressive sharpening and alignment at ``theta``, eigenvectors ``vector (R, P)``.
 
-    At the edge of stability the iterates jump to and fro along w. The gradient's part along w is that jump, far larger
-    than the drift, and of either sign: it is left out of alpha, and for the sake of the balance out of the pull. Where
-    training has come to rest, ``grad L = -lam theta`` and ``alpha = lam * pull`` exactly.
+    At the edge of stability the iterates jump to and fro along w. The gradient's part
+    along w is that jump, far larger than the drift, and of either sign: it is left out
+    of alpha, and for the sake of the balance out of the pull. Where training has come
+    to rest, ``grad L = -lam theta`` and ``alpha = lam * pull`` exactly.
     """
     downhill = -gradient(loss, theta)
     rising = sharpness_gradient(loss, theta, vector)
     across = _without(rising, vector)
     alignment = (theta * rising).sum(1)
+    lengths = theta.norm(dim=1) * rising.norm(dim=1)
     return Forces(
         sharpening=(_without(downhill, vector) * across).sum(1),
         pull=(_without(theta, vector) * across).sum(1),
         alignment=alignment,
-        cosine=alignment / (theta.norm(dim=1) * rising.norm(dim=1)).clamp_min(torch.finfo(theta.dtype).tiny),
+        cosine=alignment / lengths.clamp_min(torch.finfo(theta.dtype).tiny),
     )
 
 

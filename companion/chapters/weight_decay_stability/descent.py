@@ -16,12 +16,17 @@ from companion.models.stepping import Stepper
 
 
 def filtered_decay(
-    theta: torch.Tensor, lam: torch.Tensor, direction: torch.Tensor, across: torch.Tensor, along: torch.Tensor
+    theta: torch.Tensor,
+    lam: torch.Tensor,
+    direction: torch.Tensor,
+    across: torch.Tensor,
+    along: torch.Tensor,
 ) -> torch.Tensor:
-    """``decay = lam * theta`` split at a direction: ``across * (decay - part) + along * part``, row by row.
+    """``across * (decay - part) + along * part``, row by row.
 
-    ``part = (decay . n) n`` is the decay's part along the unit vector n. Weights (1, 1) give weight decay, (1, 0) all
-    but that part, (0, 1) that part alone.
+    ``part = (decay . n) n`` is the part of ``decay = lam * theta`` along the unit
+    vector n. Weights (1, 1) give weight decay, (1, 0) all but that part, (0, 1) that
+    part alone.
 
     Parameters
     ----------
@@ -69,7 +74,7 @@ def descend(
     every: int,
     keep: Filter | None = None,
 ) -> Iterator[Moment]:
-    """Gradient descent with weight decay, which stops to be measured after each ``every`` steps.
+    """Gradient descent with weight decay, which stops to be measured now and then.
 
     Parameters
     ----------
@@ -77,7 +82,8 @@ def descend(
     theta : the start, ``(R, P)``
     lr : step size
     lam : weight decay of each run, ``(R, 1)``
-    steps, every : steps in all, of which a remainder below ``every`` is left out; steps between measurements
+    steps : in all; a remainder below ``every`` is left out
+    every : steps between measurements
     keep : the part of the decay that is kept; by default all of it
     """
     direction = torch.zeros_like(theta)  # read by every step, written between stretches
@@ -86,10 +92,13 @@ def descend(
         theta: torch.Tensor, before: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         value, slope = value_and_gradient(loss, theta)
-        decay = lam * theta if keep is None else filtered_decay(theta, lam, direction, keep.across, keep.along)
+        decay = lam * theta
+        if keep is not None:
+            decay = filtered_decay(theta, lam, direction, keep.across, keep.along)
         return theta - lr * (slope + decay), theta, value
 
-    stepper = Stepper(step, (theta, theta, value_and_gradient(loss, theta)[0]), record=lambda *state: state[2])
+    state = theta, theta, value_and_gradient(loss, theta)[0]
+    stepper = Stepper(step, state, record=lambda *state: state[2])
     for done in range(every, steps + 1, every):
         if keep is not None:
             direction.copy_(keep.direction(stepper.state[0]))
