@@ -733,9 +733,11 @@ def test_what_is_noisy_and_what_is_not(monkeypatch):
         assert set(levels) == wanted
 
 
-def test_more_entries_than_products_are_enough_for_least_squares(tiny):
-    _, results = tiny
-    assert results.unstructured.error_more < 1e-8
+def test_least_squares_fails_with_few_entries_and_not_with_more_than_products():
+    r = sampling.unstructured.compute(Parameters.resolve(device="cpu", **TINY | {"r": 1, "a": 12}))
+    assert r.m < r.a**2
+    assert r.error_full > 0.05
+    assert r.error_more < 1e-8
 
 
 def test_what_has_not_ended_is_undecided(tiny):

@@ -481,6 +481,11 @@ def test_broken_runs_make_the_verdict_unsound(params, results, claims, broken):
         assert verdicts[claim].holds is False
 
 
+def test_recovery_is_undecided_where_the_start_itself_exceeds_the_noise(params, results):
+    broken = replaced(results, "limit", products=results.limit.products + 0.06)
+    assert verify(params, broken)["C3a"].holds is None
+
+
 def test_same_seed_gives_the_same_noise_and_runs(params, results):
     again = experiments.spectra.compute(params)
     assert np.array_equal(again.values, results.spectra.values)
