@@ -89,8 +89,8 @@ plotting.show(figures.glance(mlp, cnn), name="glance")
 
 # %% [markdown]
 # What to see: the black curves. The same decay takes the MLP far below the dashed edge and leaves the CNN at it. Three
-# times as much (blue, right) takes the CNN below, too. Curves begin above the picture: random networks are sharp, and
-# flatten within a few steps.
+# times as much (blue, right) takes the CNN below, too. Random networks are sharp, and flatten within a few steps; the
+# highest starts are cut off.
 #
 # ## Calm at the edge
 #

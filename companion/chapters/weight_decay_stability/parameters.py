@@ -62,8 +62,8 @@ class Parameters(parameters.Parameters):
                                   paper=["MLP", "tanh", "GELU", "four layers", "cross-entropy", "CNN"],
                                   min_length=1, max_length=6)  # fmt: skip
     lams_below: list[Decay] = parameter("decays there, beside none", quick=[3e-3, 1e-2], min_length=1, max_length=6)
-    lrs: list[StepSize] = parameter("step sizes whose plateaus are compared", quick=[0.5, 1.0, 2.0],
-                                    paper=[0.25, 0.5, 1.0, 2.0], min_length=2, max_length=6)  # fmt: skip
+    lrs: list[StepSize] = parameter("step sizes whose plateaus are compared", quick=[0.4, 0.8, 2.0],
+                                    paper=[0.2, 0.4, 0.8, 1.4, 2.0], min_length=2, max_length=6)  # fmt: skip
     time_lrs: float = parameter("steps times step size there", quick=600.0, ge=50, le=5000)
     steps_filter: int = parameter("steps with a filtered decay", quick=600, paper=700, ge=100, le=20_000)
     refresh: int = parameter("steps for which a filter keeps its direction", quick=5, paper=1, ge=1, le=20)
