@@ -113,7 +113,7 @@ plotting.show(figures.geometry(geometry, plain), name="geometry")
 # %%
 print("eigenvalues of the Hessian at one minimizer over the factor of the place")
 for name, spectrum in zip(("valley ", "quartic"), geometry.eigenvalues, strict=True):
-    print(name, " ".join(f"{value:6.3f}" for value in np.abs(spectrum[0])))
+    print(name, " ".join(f"{value:5.2f}" for value in np.abs(spectrum[0])))
 
 # %% [markdown]
 # ## The spectrum at the limit

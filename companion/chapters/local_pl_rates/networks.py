@@ -165,10 +165,10 @@ def linearized(
     steps: int,
     chosen: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The loss under the linear recursion of residuals with a fixed kernel, ``(steps, R)``.
+    """The loss under the linear recursion with a fixed kernel, ``(steps, R)``.
 
-    ``r <- (I - lr K / N) r`` for gradient descent, and ``r <- r - lr / B  K[:, b] r[b]``
-    for a batch b of B samples.
+    ``r <- (I - lr K / N) r`` for gradient descent, ``r <- r - lr / B  K[:, b] r[b]`` for
+    a batch b of B samples.
 
     Parameters
     ----------

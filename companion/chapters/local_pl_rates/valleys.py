@@ -32,7 +32,7 @@ class Valley:
     def value_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``f``, shape ``(...)``, and its gradient, shape ``(..., m, 2)``.
 
-        ``grad_i f = g lambda_i h_i x_i``; along the first circle also ``(g' / g) f / |x_1|``.
+        ``grad_i f = g lambda_i h_i x_i``; along circle 1 also ``(g' / g) f / |x_1|``.
         """
         h = (x.square().sum(-1) - 1) / 2
         if self.power == 2:

@@ -110,7 +110,7 @@ def networks(params: Parameters) -> Networks:
         limit=ended.values[-1],
         condition=(L / mu).cpu().numpy(),
         hessian=torch.stack(spectra).cpu().numpy(),
-        kernel=(torch.linalg.eigvalsh(kernel[shown] / task.samples) / mu[shown, None]).cpu().numpy(),
+        kernel=(torch.linalg.eigvalsh(kernel / task.samples) / mu[:, None])[shown].cpu().numpy(),
         over=Noise(values, noise, _bound(kernel)),
         under=Noise(_left(stuck.values), stuck.noise, _bound(few.kernel(stuck.theta))),
         gd=gd[0],
