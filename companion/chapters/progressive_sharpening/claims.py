@@ -348,7 +348,7 @@ C6a = Claim(
     "labels are hard.",
     criterion="growth > 2",
     reason="ratio of mean sharpness on the largest and smallest sets, middle depth, equal loss; on fresh seeds at "
-    "least 2.6, and for clean labels at most 1.6",
+    "least 2.9, and for clean labels at most 1.3",
     measure=harder_images,
     on="noisy",
     control=Control("the same images with their right labels", on="clean"),
@@ -390,9 +390,10 @@ def noise_in_networks(results: Results, step: str) -> Measured:
 C6c = Claim(
     id="C6c",
     says="Nonlinear networks on real images: smaller batches sharpen less.",
-    criterion="single < 0.68 and middle < 0.97",
+    criterion="single < 0.62 and middle < 0.97",
     reason="mean sharpness with single samples, and with the batch size between, over that with the full batch, at one "
-    "step size and equal loss",
+    "step size and equal loss; midway between 0.53, the most for single samples on fresh seeds, and 0.72, the least "
+    "with a third of the step",
     measure=noise_in_networks,
     on="larger",
     control=Control("a third of the step: single samples are then too little noise", on="smaller"),
