@@ -247,7 +247,6 @@ results = Results(
     regions=regions,
     exponents=exponents,
     escapes=escapes,
-    sweep=sweep,
     robust=robust,
     laws=laws,
     label_noise=label_noise_runs,

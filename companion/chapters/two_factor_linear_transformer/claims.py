@@ -444,27 +444,13 @@ CLAIMS = (C1a, C1b, C2a, C2b, C2c, C2d, C2e, C3a, C3b, C4, C5, C6a, C6b, C7a, C7
 
 def _quantities(results: Results) -> dict[str, object]:
     """Further measured values that the chapter's page quotes."""
-    r, exponents, laws = results.regions, results.exponents, results.laws
+    r, escapes = results.regions, results.escapes
+    columns = ("mu", "converged", "balanced", "flatness", "loss")
     return {
         "superstable": results.cycles.superstable[:6],
-        "ratios": results.cycles.ratios,
-        "rising": results.phases.rising[1],
-        "regions": {
-            f"mu{k}": {
-                "mu": r.mu[k],
-                "converged": r.converged[k],
-                "balanced": r.balanced[k],
-                "flatness": r.flatness[k],
-                "loss": r.loss[k],
-            }
-            for k in range(len(r.mu))
-        },
-        "outside": r.diverged[0],
-        "off_ellipse_first": exponents.off_ellipse[0],
-        "law_exponents": laws.exponent,
-        "law_shares": laws.converged,
-        "random_reached": results.robust.reached[0],
-        "escape_step": int(np.argmax(results.escapes.ellipse[0] > 1e-2)),
+        "regions": {f"mu{k}": {name: getattr(r, name)[k] for name in columns} for k in range(len(r.mu))},
+        "escape_mu": escapes.mu[0],
+        "escape_step": int(np.argmax(escapes.ellipse[0] > 1e-2)),
     }
 
 

@@ -189,12 +189,6 @@ def catapult(phases: Phases) -> Figure:
     return fig
 
 
-def _mirror(quarter: np.ndarray) -> np.ndarray:
-    """The whole plane from the quarter of positive ``u + v`` and ``u - v``."""
-    half = np.concatenate([quarter[:, ::-1], quarter], axis=1)
-    return np.concatenate([half[::-1], half], axis=0)
-
-
 def _portrait(basins: Basins, k: int) -> np.ndarray:
     """Colours of the plane for one mu, ``(rows, columns, 3)``."""
     mu = basins.mu[k]

@@ -22,7 +22,6 @@ from companion.chapters.two_factor_linear_transformer.experiments.plane import (
     Escapes,
     Exponents,
     Regions,
-    Sweep,
     basins,
     escapes,
     exponents,
@@ -61,14 +60,13 @@ class Results:
     regions: Regions
     exponents: Exponents
     escapes: Escapes
-    sweep: Sweep
     robust: Robust
     laws: Laws
     label_noise: LabelNoise
 
 
 def run(params: Parameters) -> Results:
-    """Every experiment of the chapter that is judged; the maps of the plane are only looked at."""
+    """Every experiment that is judged or quoted; the maps of the plane and the sweep over mu are only looked at."""
     return Results(
         transformer=transformer(params),
         diagram=diagram(params),
@@ -77,7 +75,6 @@ def run(params: Parameters) -> Results:
         regions=regions(params),
         exponents=exponents(params),
         escapes=escapes(params),
-        sweep=sweep(params),
         robust=robust(params),
         laws=laws(params),
         label_noise=label_noise(params),

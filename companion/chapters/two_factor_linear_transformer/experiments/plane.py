@@ -128,8 +128,6 @@ class Basins:
     sign: np.ndarray
     #: steps until ``ln |u v - 1|`` (mu < 1) or ``ln |u - v|`` is at its goal, smoothed, NaN where it never is
     settled: np.ndarray
-    #: ``|u^2 - v^2|`` at the end
-    imbalance: np.ndarray
     #: the balanced attractor: values of z, ``(mu, many)``
     attractor: np.ndarray
 
@@ -188,7 +186,6 @@ def basins(params: Parameters) -> Basins:
         escape=escape.cpu().numpy(),
         sign=torch.sign(u + v).cpu().numpy(),
         settled=settled.cpu().numpy(),
-        imbalance=(u * u - v * v).abs().cpu().numpy(),
         attractor=orbit.transpose(0, 1).reshape(len(mu), -1).cpu().numpy(),
     )
 

@@ -46,8 +46,6 @@ class Transformer:
     scalar: Trained
     whitened: Trained
     unwhitened: Trained
-    #: the label of the query of each prompt of ``one``, ``(n_prompts,)``
-    targets: np.ndarray
     #: loss of ``scalar`` less its constant, over what the factors give, minus one: largest distance from zero
     floor: float
 
@@ -115,7 +113,6 @@ def transformer(params: Parameters) -> Transformer:
         scalar=_collect(scalar, (1, len(MU))),
         whitened=_collect(noisy[: len(MU)], (1, len(MU))),
         unwhitened=_collect(noisy[len(MU) :], (1, len(MU))),
-        targets=plain.target.cpu().numpy(),
         floor=_floor(plain),
     )
 
