@@ -85,7 +85,7 @@ def clashing(params: Parameters) -> Clashing:
         _, near_least, near_curvature = _minimizers(near_flat)
     near_step = horizon_step(near_curvature, horizons, K, LARGEST_STEP)
 
-    last = max(4000, int(horizons[-1]))
+    last = max(6000, int(horizons[-1]))  # by half of which the smallest constant step is at rest
     records = np.union1d(np.union1d(log_spaced(10, last, 12), horizons), last // 2)
     per_set = np.concatenate([step, np.full((D, 1), LARGEST_STEP), np.tile(eta, (D, 1))], 1)
     run = sequential_gd(
