@@ -51,6 +51,7 @@ def settings(folder: Path, root: Path, environment: dict[str, str]) -> dict[str,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
             "IPYTHONDIR": str(ipython),  # no start-up files of the user's
             "PYTHONSTARTUP": "",
+            "COMPANION_DRAFT": "",  # executed labs show their figures
             provenance.REPORT: str(folder / "report.json"),
         },
         "log_file": str(folder / "kernel.log"),

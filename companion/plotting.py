@@ -5,11 +5,13 @@ A chapter's figure is a function from an experiment's result to a matplotlib Fig
     @plotting.figure(alt="Error against steps; the learned metric's line falls straight, the others level off.")
     def errors(result: Errors) -> Figure: ...
 
-and a lab shows it by ``plotting.show(figures.errors(result), name="errors")``.
+and a lab shows it by ``plotting.show(figures.errors(result), name="errors")``. Where ``COMPANION_DRAFT=1`` is set, as
+where labs that were executed a moment ago run once more for their verdicts, figures are made and not rendered.
 """
 
 import functools
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -202,6 +204,9 @@ def show(fig: Figure, name: str | None = None, alt: str | None = None) -> Pictur
     alt = alt or getattr(fig, "alt", None)
     if not alt:
         raise ValueError(f"figure {name!r}: nothing describes it; mark its function with @plotting.figure(alt=…)")
+    _ensure_narrow(fig, name)
+    if os.environ.get("COMPANION_DRAFT", "") not in ("", "0"):
+        return Picture(_small(Image.new("RGB", (1, 1), "white")), alt, name)
     drawn = io.BytesIO()
     with style():
         # The Software tag holds matplotlib's version; without it a file depends on the drawing alone.
@@ -211,9 +216,7 @@ def show(fig: Figure, name: str | None = None, alt: str | None = None) -> Pictur
     if not _has_colour_map(fig):
         # A palette of 256 colours: a third of the size, and the eye sees no difference but on a colour map.
         image = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    reduced = io.BytesIO()
-    image.save(reduced, format="PNG", optimize=True)
-    return Picture(reduced.getvalue(), alt, name)
+    return Picture(_small(image), alt, name)
 
 
 def smallest_text(fig: Figure) -> tuple[float, str]:
@@ -226,9 +229,18 @@ def smallest_text(fig: Figure) -> tuple[float, str]:
     return least.get_fontsize() * COLUMN / (72 * fig.get_figwidth()), least.get_text()
 
 
-def _ensure_legible(fig: Figure, name: str | None) -> None:
+def _small(image: Image.Image) -> bytes:
+    reduced = io.BytesIO()
+    image.save(reduced, format="PNG", optimize=True)
+    return reduced.getvalue()
+
+
+def _ensure_narrow(fig: Figure, name: str | None) -> None:
     if fig.get_figwidth() > WIDTH:
         raise ValueError(f"figure {name!r}: {fig.get_figwidth():g} inches wide, allowed: at most {WIDTH}; stack panels")
+
+
+def _ensure_legible(fig: Figure, name: str | None) -> None:
     size, text = smallest_text(fig)
     if size < SMALLEST:
         raise ValueError(f"figure {name!r}: {text!r} is {size:.1f} pixels high, allowed: at least {SMALLEST}")

@@ -144,66 +144,12 @@ def typeset(page) -> None:
     settle(page)
 
 
-@pytest.fixture(scope="class")
+# Of the module, so that all tests of a page, which pytest then runs one after the other, share what is loaded once.
+@pytest.fixture(scope="module")
 def opened(request, browser, site):
     opened = load(browser, site, request.param)
     yield opened
     opened.page.close()
-
-
-# --- accessibility ------------------------------------------------------------------------------------------------
-
-WAYS = {"light": {}, "dark": {"scheme": "dark"}, "phone": {"width": 390}}
-# Nothing but colours differs in the dark.
-RULES = {"dark": ["color-contrast", "link-in-text-block"]}
-AUDITS = ROOT / "_build" / "axe"
-
-
-def fingerprint(document: str) -> str:
-    """A hash of what an audit depends on: the page, its style and scripts, the audit itself."""
-    digest = hashlib.sha256()
-    styles = [HTML / "_static" / name for name in ("companion.css", "look.js", "search.js", "ledger.js")]
-    for file in [HTML / f"{document}.html", *styles, ROOT / "package.json"]:
-        # Addresses carry hashes of other files; a changed script is seen in the script.
-        digest.update(re.sub(rb"\?(?:v|digest)=\w+", b"", file.read_bytes()) if file.is_file() else b"none")
-    return digest.hexdigest()
-
-
-def audited(document: str) -> Path:
-    return AUDITS / document.replace("/", "-")
-
-
-def longest_ago(count: int) -> set[str]:
-    """Pages whose last audit is oldest: a few are audited again although they did not change."""
-    known = [document for document in PAGES if audited(document).is_file()]
-    return set(sorted(known, key=lambda document: audited(document).stat().st_mtime)[:count])
-
-
-AGAIN = longest_ago(2)
-
-
-# An audit's time grows with the nodes of a page, and most of them are alike: the tokens of a kind, the lines of a long
-# listing, the glyphs of a formula that does not scroll (what is read aloud in its place stays).
-LIGHTEN = """() => {
-    document.querySelectorAll(".highlight pre").forEach((listing, k) => {
-        while (listing.childNodes.length > (k < 2 ? 300 : 40)) listing.lastChild.remove();
-    });
-    const seen = new Set();
-    for (const token of document.querySelectorAll(".highlight span[class]")) {
-        if (token.id || token.children.length) continue;
-        if (seen.has(token.className)) token.replaceWith(...token.childNodes);
-        else seen.add(token.className);
-    }
-    document.querySelectorAll("mjx-container:not(.scrolls) mjx-math").forEach((glyphs) => glyphs.replaceChildren());
-}"""
-
-# Every violation as one line.
-AUDIT = """async (rules) => {
-    const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
-    const { violations } = await axe.run(document, { resultTypes: ["violations"], ...only });
-    const where = (node) => `${node.target.join(" ")} ${node.html.slice(0, 160)}`;
-    return violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map(where).join(" | ")}`);
-}"""
 
 
 # --- all pages ----------------------------------------------------------------------------------------------------
@@ -332,24 +278,6 @@ class TestEveryPage:
             page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert min(map(int, re.findall(r"\d+", ground)[:3])) > 240
         assert cut == []
-
-    def test_axe_finds_nothing_to_mend(self, opened):
-        axe = find_axe()
-        if axe is None:
-            unavailable("no axe-core: run python tests/find_browser.py --install")
-        mark, now = audited(opened.document), fingerprint(opened.document)
-        unchanged = mark.is_file() and mark.read_text() == now
-        if unchanged and not EVERYTHING and opened.document not in AGAIN:
-            return
-        opened.page.evaluate(LIGHTEN)  # this test is the last on a loaded page
-        opened.page.evaluate(axe.read_text(encoding="utf-8"))
-        found = {}
-        for way, how in WAYS.items():
-            with opened.read(**how) as page:
-                found |= {way: violations} if (violations := page.evaluate(AUDIT, RULES.get(way, []))) else {}
-        assert found == {}
-        AUDITS.mkdir(parents=True, exist_ok=True)
-        mark.write_text(now)
 
 
 # --- chapters and labs --------------------------------------------------------------------------------------------
@@ -499,3 +427,78 @@ def test_the_book_can_be_read_and_searched_from_a_file(browser):
     assert page.locator("#search-results > li").count() >= 1
     assert errors == []
     page.close()
+
+
+# --- accessibility ------------------------------------------------------------------------------------------------
+
+WAYS = {"light": {}, "dark": {"scheme": "dark"}, "phone": {"width": 390}}
+# Nothing but colours differs in the dark.
+RULES = {"dark": ["color-contrast", "link-in-text-block"]}
+AUDITS = ROOT / "_build" / "axe"
+
+
+def fingerprint(document: str) -> str:
+    """A hash of what an audit depends on: the page, its style and scripts, the audit itself."""
+    digest = hashlib.sha256()
+    styles = [HTML / "_static" / name for name in ("companion.css", "look.js", "search.js", "ledger.js")]
+    for file in [HTML / f"{document}.html", *styles, ROOT / "package.json"]:
+        # Addresses carry hashes of other files; a changed script is seen in the script.
+        digest.update(re.sub(rb"\?(?:v|digest)=\w+", b"", file.read_bytes()) if file.is_file() else b"none")
+    return digest.hexdigest()
+
+
+def audited(document: str) -> Path:
+    return AUDITS / document.replace("/", "-")
+
+
+def longest_ago(count: int) -> set[str]:
+    """Pages whose last audit is oldest: a few are audited again although they did not change."""
+    known = [document for document in PAGES if audited(document).is_file()]
+    return set(sorted(known, key=lambda document: audited(document).stat().st_mtime)[:count])
+
+
+AGAIN = longest_ago(2)
+
+
+# An audit's time grows with the nodes of a page, and most of them are alike: the tokens of a kind, the lines of a long
+# listing, the glyphs of a formula that does not scroll (what is read aloud in its place stays).
+LIGHTEN = """() => {
+    document.querySelectorAll(".highlight pre").forEach((listing, k) => {
+        while (listing.childNodes.length > (k < 2 ? 300 : 40)) listing.lastChild.remove();
+    });
+    const seen = new Set();
+    for (const token of document.querySelectorAll(".highlight span[class]")) {
+        if (token.id || token.children.length) continue;
+        if (seen.has(token.className)) token.replaceWith(...token.childNodes);
+        else seen.add(token.className);
+    }
+    document.querySelectorAll("mjx-container:not(.scrolls) mjx-math").forEach((glyphs) => glyphs.replaceChildren());
+}"""
+
+# Every violation as one line.
+AUDIT = """async (rules) => {
+    const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
+    const { violations } = await axe.run(document, { resultTypes: ["violations"], ...only });
+    const where = (node) => `${node.target.join(" ")} ${node.html.slice(0, 160)}`;
+    return violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.map(where).join(" | ")}`);
+}"""
+
+
+@on(PAGES)
+def test_axe_finds_nothing_to_mend(opened):
+    axe = find_axe()
+    if axe is None:
+        unavailable("no axe-core: run python tests/find_browser.py --install")
+    mark, now = audited(opened.document), fingerprint(opened.document)
+    unchanged = mark.is_file() and mark.read_text() == now
+    if unchanged and not EVERYTHING and opened.document not in AGAIN:
+        return
+    opened.page.evaluate(LIGHTEN)
+    opened.page.evaluate(axe.read_text(encoding="utf-8"))
+    found = {}
+    for way, how in WAYS.items():
+        with opened.read(**how) as page:
+            found |= {way: violations} if (violations := page.evaluate(AUDIT, RULES.get(way, []))) else {}
+    assert found == {}
+    AUDITS.mkdir(parents=True, exist_ok=True)
+    mark.write_text(now)

@@ -33,6 +33,19 @@ def test_a_picture_carries_its_alternative_text_and_its_name():
     assert metadata == {"image/png": {"alt": "a parabola"}, "companion": {"figure": "glance"}}
 
 
+def test_a_draft_is_made_and_not_rendered(monkeypatch):
+    monkeypatch.setenv("COMPANION_DRAFT", "1")
+    draft = plotting.show(draw(), name="glance")
+    assert Image.open(io.BytesIO(draft.png)).size == (1, 1)
+    assert (draft.alt, draft.name) == ("a parabola", "glance")
+    with pytest.raises(ValueError, match="nothing describes it"):
+        plotting.show(plotting.subplots()[0], name="bare")
+    with pytest.raises(ValueError, match="10 inches wide"):
+        plotting.show(plotting.subplots(size=(10.0, 3.0))[0], alt="wide")
+    monkeypatch.setenv("COMPANION_DRAFT", "0")
+    assert Image.open(io.BytesIO(plotting.show(draw()).png)).size[0] > 1000
+
+
 def test_drawing_leaves_no_global_state():
     before = dict(mpl.rcParams)
     plotting.show(draw())
