@@ -440,6 +440,13 @@ def test_small_batches_drift_like_the_step_per_sample(results):
     assert (gain[:, 1] / gain[:, 0] < 3.5).all()
 
 
+def test_networks_at_the_edge_have_a_step_that_is_too_large_for_the_sharpness_of_the_small_one(params, results):
+    r = results.noise
+    assert np.allclose(2 / r.edge_lr, params.beyond * r.sharpness[0, 0], rtol=1e-12)
+    assert r.edge_path[1:].max() * r.edge_lr.min() / 2 > 1
+    assert np.array_equal(r.edge_path[0], r.small_path[0])
+
+
 def test_networks_that_are_not_trained_are_not_compared(params):
     short = Parameters.resolve(device="cpu", **TINY | {"mlp_steps": 500, "mlp_loss": 1e-4, "mlp_lr": 1e-3})
     verdicts = verify(short, run(short))
