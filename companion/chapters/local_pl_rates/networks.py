@@ -167,7 +167,7 @@ def linearized(
 ) -> torch.Tensor:
     """The loss under the linear recursion with a fixed kernel, ``(steps, R)``.
 
-    ``r <- (I - lr K / N) r`` for gradient descent, ``r <- r - lr / B  K[:, b] r[b]`` for
+    ``r <- (I - lr K / N) r`` for gradient descent, ``r <- r - lr / B K[:, b] r[b]`` for
     a batch b of B samples.
 
     Parameters
