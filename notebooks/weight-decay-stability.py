@@ -117,10 +117,11 @@ plotting.show(figures.sharpening(below_edge), name="sharpening")
 # More decay, less sharpness, in every network, until layers are normalized: there the order of the curves is reversed.
 
 # %%
-print("median S at the end: " + "".join(f"{'λ = ' + format(one, 'g'):>12}" for one in below_edge.lam))
-for name, values, ratio in zip(below_edge.names, below_edge.sharpness[:, -1], below_edge.ratio, strict=True):
-    middle = np.median(values, axis=1)
-    print(f"{name:20s} " + "".join(f"{one:12.3f}" for one in middle) + f"   alignment/S {ratio.mean():6.2f}")
+print("median S at the end: " + "".join(f"   λ = {one:<5g}" for one in below_edge.lam))
+ends = below_edge.sharpness[:, -1]
+for name, values, ratio in zip(below_edge.names, ends, below_edge.ratio, strict=True):
+    middle = "".join(f"{one:12.3f}" for one in np.median(values, axis=1))
+    print(f"{name:20s} {middle}   alignment/S {ratio.mean():6.2f}")
 
 # %% [markdown]
 # ## How large is the alignment?
@@ -156,7 +157,8 @@ plotting.show(figures.law(mlp, cnn), name="law")
 for name, edge in (("MLP", mlp), ("CNN", cnn)):
     for row, one in enumerate(edge.lam):
         plateau, critical = np.median(edge.plateau[row]), np.median(edge.critical[row])
-        print(f"{name}  λ = {one:<6g} plateau {plateau:.3f} of 2/η   sharpening balanced by λ = {critical:8.5f}")
+        print(f"{name}  λ = {one:<6g} plateau {plateau:.3f} of 2/η,", end="   ")
+        print(f"sharpening balanced by λ = {critical:8.5f}")
 
 # %% [markdown]
 # The rows without decay are noise: an interpolating MLP hardly drifts at the edge.
