@@ -99,12 +99,12 @@ def glance(diagram: Diagram) -> Figure:
 
     visits = maximum_filter1d(diagram.visits, 2, axis=1)
     share = visits / np.maximum(visits.sum(1, keepdims=True), 1)
-    intensity = np.clip(np.log1p(800 * share) / np.log1p(60), 0, 1)
+    intensity = np.round(20 * np.clip(np.log1p(800 * share) / np.log1p(60), 0, 1)) / 20
     colours = np.array([to_rgb(colour) for colour in PHASES.values()])[_phase(diagram.mu)]
     image = _blend(intensity, colours[:, None]).transpose(1, 0, 2)
     edges = diagram.edges
     middle.imshow(image, extent=(left, right, edges[0], edges[-1]), origin="lower", aspect="auto",
-                  interpolation="bilinear")  # fmt: skip
+                  interpolation="nearest")  # fmt: skip
     inner = diagram.mu[diagram.mu <= BOUNDED]
     for sign in (1, -1):
         middle.plot(inner, sign * reach(inner), **THEORY)
