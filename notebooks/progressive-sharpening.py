@@ -235,8 +235,8 @@ plotting.show(figures.layers(layers), name="layers")
 one = np.ones(1)
 for C in ([-0.25, -1, -1], [0, -1, -1]):
     print(f"C = {C}: limit sharpness {float(limit.limit_sharpness(one, one, np.array(C))):.4f}")
-print(f"random problems, raised imbalance: largest rise of log S {layers.change[0].max():.1e} with unequal layers,"
-      f" {layers.change[1].max():.1e} with equal ones")  # fmt: skip
+for kind, change in zip(("unequal", "equal"), layers.change, strict=True):
+    print(f"random problems, {kind} layers: largest rise of log S {change.max():.1e}")
 
 # %% [markdown]
 # ## Networks on images

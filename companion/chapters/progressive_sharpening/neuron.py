@@ -58,26 +58,32 @@ def gradient(
 
 
 def hessian(
-    X: torch.Tensor, y: torch.Tensor, u: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
+    X: torch.Tensor,
+    y: torch.Tensor,
+    u: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The exact Hessian of the loss, ``(K, R, n + D - 1, n + D - 1)``, rows and columns in the order u, v.
+    """The exact Hessian of the loss, ``(K, R, n + D - 1, n + D - 1)``; u first, then v.
 
-    ``J^T J / N`` with ``J = [p X | (p / v_i) X u]``, plus what the residual adds: ``(p / v_i) g`` in the blocks of u
-    with ``v_i``, and ``p u . g / (v_i v_j)`` for i different from j.
+    ``J^T J / N`` with ``J = [p X | (p / v_i) X u]``, plus what the residual adds:
+    ``(p / v_i) g`` in the blocks of u with ``v_i``, and ``p u . g / (v_i v_j)`` for i
+    different from j.
     """
     p = v.prod(-1, keepdim=True)
     outer = p / v
     if mask is not None:
         outer = outer * mask
     g = pull(X, y, u, v)
-    moved = u @ X.mT
-    J = torch.cat([p[..., None] * X[:, None], moved[..., None] * outer[..., None, :]], dim=-1)
+    of_v = (u @ X.mT)[..., None] * outer[..., None, :]
+    J = torch.cat([p[..., None] * X[:, None], of_v], dim=-1)
     H = J.mT @ J / y.shape[-1]
     n = u.shape[-1]
     corner = g[..., None] * outer[..., None, :]
     H[..., :n, n:] += corner
     H[..., n:, :n] += corner.mT
-    pairs = outer[..., None] * outer[..., None, :] * ((u * g).sum(-1, keepdim=True) / p)[..., None]
+    along = (u * g).sum(-1, keepdim=True) / p
+    pairs = outer[..., None] * outer[..., None, :] * along[..., None]
     H[..., n:, n:] += pairs - torch.diag_embed(pairs.diagonal(dim1=-2, dim2=-1))
     return H
 
@@ -97,10 +103,16 @@ def imbalance(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return u.square().sum(-1, keepdim=True) - v**2
 
 
-def imbalance_step(u: torch.Tensor, v: torch.Tensor, g: torch.Tensor, lr: torch.Tensor | float) -> torch.Tensor:
-    """What one step of size ``lr`` adds to ``C_i``: ``lr^2 p^2 (||g||^2 - (u . g)^2 / v_i^2)``, exactly.
+def imbalance_step(
+    u: torch.Tensor,
+    v: torch.Tensor,
+    g: torch.Tensor,
+    lr: torch.Tensor | float,
+) -> torch.Tensor:
+    """What one step of size ``lr`` adds to ``C_i``, exactly.
 
-    ``g`` is that of the batch, from :func:`pull`. Not negative where ``C_i <= 0``, by Cauchy and Schwarz.
+    ``lr^2 p^2 (||g||^2 - (u . g)^2 / v_i^2)`` with the g of the batch, from
+    :func:`pull`; not negative where ``C_i <= 0``, by Cauchy and Schwarz.
     """
     p = v.prod(-1, keepdim=True)
     along = (u * g).sum(-1, keepdim=True)
