@@ -414,7 +414,7 @@ C6 = Claim(
     "where GD has ((κ − 1)/(κ + 1))².",
     criterion="error < 0.03 and abs(best - optimum) < 0.03",
     reason="largest distance of the measured factor from that of the quadratic over the momentum; at the optimum the "
-    "double root makes f fall like n² βⁿ, which a finite window shows as up to 0.017",
+    "double root makes f fall like n² βⁿ, which a finite window shows as up to 0.025",
     measure=with_momentum,
     on="heavy ball",
     control=Control("gradient descent at its best step", on="GD"),

@@ -16,6 +16,7 @@ LANDSCAPES = ("valley", "quartic valley")
 GD_WINDOW = (1e-10, 1e-26)  # of f: the quadratic regime, well above rounding
 LEAST = 5  # steps that a window needs
 FAR = 0.2  # height of starts from which the way down the valley is long
+OVERSHOOT = 10  # heavy ball first climbs, so it starts lower by this factor
 REPLICAS = 4  # starts of each noiseless run
 
 
@@ -212,7 +213,7 @@ def momentum(params: Parameters, descent: Descent) -> Momentum:
     predicted = rates.momentum_rate(lr, momenta, params.mu, params.L)
     heights, angles = (
         torch.tensor(v, device=params.device)
-        for v in starts(params.rng(3), REPLICAS * len(momenta), 7, params.h0)
+        for v in starts(params.rng(3), REPLICAS * len(momenta), 7, params.h0 / OVERSHOOT)
     )  # fmt: skip
     every = torch.tensor(momenta, device=params.device).repeat_interleave(REPLICAS)
     _, values = sgd(
