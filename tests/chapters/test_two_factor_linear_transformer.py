@@ -32,6 +32,7 @@ from companion.chapters.two_factor_linear_transformer.cubic import (
     superstable,
     two_cycle,
 )
+from companion.chapters.two_factor_linear_transformer.experiments.noise import _converged
 from companion.chapters.two_factor_linear_transformer.experiments.reduction import MU
 from companion.chapters.two_factor_linear_transformer.minibatch import (
     balancing_rate,
@@ -488,6 +489,14 @@ def test_broken_runs_make_the_verdict_unsound(params, results, claims, broken):
 def test_the_same_seed_gives_the_same_noise(params, results):
     again = experiments.laws.compute(params)
     assert np.array_equal(again.share, results.laws.share, equal_nan=True)
+
+
+def test_starts_of_a_law_draw_their_steps_independently():
+    """At the border of convergence a share of the starts has arrived; with common steps it would be all or none."""
+    mean, half_width = np.full(8, 1.1), np.full(8, 0.11**0.5)
+    assert two_point_exponent(mean, half_width) == pytest.approx(0, abs=1e-12)
+    shares = _converged(np.random.default_rng(0), mean, half_width, 200, 600, "cpu")
+    assert np.ptp(shares) < 0.3
 
 
 @settings(max_examples=25)
