@@ -5,13 +5,14 @@ changes S by ``lr * (alpha - lam * theta . grad S)`` to first order: *progressiv
 ``alpha = -grad L . grad S`` against a pull of decay.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from companion.analysis.curvature import Loss, Sharpness, gradient, sharpness, sharpness_gradient
+from companion.analysis.curvature import Loss, Sharpness, gradient, hessian_operator, lanczos, sharpness_gradient
 
 DIVERGED = 1e6  # a loss above this does not come back
+OVERFLOW = 1e15  # single precision cannot square more
 
 
 class Tracker:
@@ -31,9 +32,17 @@ class Tracker:
     def __call__(self, theta: torch.Tensor) -> Sharpness:
         """The sharpness at ``theta (R, P)``; NaN of a run that has diverged."""
         alive = (self._loss(theta) < DIVERGED)[:, None]
-        top = sharpness(self._loss, theta.where(alive, 0), self._vector, self._products * (5 if self._first else 1))
-        self._vector, self._first = top.vector, False
-        return replace(top, value=top.value.where(alive[:, 0], torch.nan))
+        product = hessian_operator(self._loss, theta.where(alive, 0))
+
+        def guarded(v: torch.Tensor) -> torch.Tensor:
+            nonlocal alive
+            image = product(v)
+            alive = alive & (image.abs().amax(1, keepdim=True) < OVERFLOW)  # false of NaN
+            return image.where(alive, 0)
+
+        top = lanczos(guarded, self._vector, self._products * (5 if self._first else 1))
+        self._vector, self._first = top.vectors[:, 0], False
+        return Sharpness(top.values[:, 0].where(alive[:, 0], torch.nan), self._vector, top.residuals[:, 0])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """The claims of the chapter, each below its measure, with the control that must fail it."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from companion.chapters.weight_decay_stability.experiments import Edge, Results
@@ -11,6 +14,23 @@ LABEL = "weight-decay-stability"  # ends the labels of the page's statements
 BELOW, NEAR, AT = 0.85, 0.8, 0.95  # of the edge: clearly below it, near enough to judge, and at it
 
 
+def measure(of: Callable[[Results, str], Measured]) -> Callable[[Results, str], Measured]:
+    """Mark a measure: where what it compares is not a number, nothing can be decided."""
+
+    @functools.wraps(of)
+    def checked(results: Results, run: str) -> Measured:
+        measured = of(results, run)
+        lost = [name for name, value in measured.items() if np.isnan(np.asarray(value, dtype=float)).any()]
+        if lost:
+            raise Undecided(
+                f"lr, lr_below, lr_kernel or lrs: a run has diverged or died, {', '.join(lost)} is no number"
+            )
+        return measured
+
+    return checked
+
+
+@measure
 def slower(results: Results, networks: str) -> Measured:
     """The least drop of S from one decay to the next larger one, over networks, decays and seeds."""
     r = results.sharpening
@@ -33,6 +53,7 @@ C1a = Claim(
 )
 
 
+@measure
 def faster(results: Results, network: str) -> Measured:
     """The least rise of S from one decay to the next, and the distance of the alignment from -2."""
     r = results.sharpening
@@ -72,6 +93,7 @@ def _needs_the_edge(results: Results) -> None:
             raise Undecided(f"{parameter}, lr: without decay the {name} does not reach the edge in these steps")
 
 
+@measure
 def damped(results: Results, architecture: str) -> Measured:
     """Where the sharpness sits with the common decay, and the oscillation relative to that without."""
     _needs_the_edge(results)
@@ -94,6 +116,7 @@ C2 = Claim(
 )
 
 
+@measure
 def transition(results: Results, architecture: str) -> Measured:
     """Plateaus without and with the common decay, and how still the latter are."""
     _needs_the_edge(results)
@@ -128,6 +151,7 @@ def _critical(edge: Edge) -> np.ndarray:
     return edge.critical[nearest]
 
 
+@measure
 def window(results: Results, pair: str) -> Measured:
     """How far apart the critical decays are, and whether the CNN, too, leaves the edge at its largest decay."""
     _needs_the_edge(results)
@@ -162,6 +186,7 @@ C3b = Claim(
 )
 
 
+@measure
 def independent(results: Results, decay: str) -> Measured:
     """Largest over smallest plateau, as a sharpness, among step sizes whose edge is clearly above it."""
     r = results.plateaus
@@ -189,6 +214,7 @@ C3c = Claim(
 )
 
 
+@measure
 def cause(results: Results, direction: str) -> Measured:
     """Plateaus without the decay's part along a direction, with that part alone, and with the whole decay."""
     _needs_the_edge(results)
@@ -216,6 +242,7 @@ C4a = Claim(
 )
 
 
+@measure
 def exact(results: Results, networks: str) -> Measured:
     """Largest distance of the alignment from the identity, for the Gauss-Newton matrix and for the Hessian."""
     r = results.identity
@@ -244,6 +271,7 @@ C4b = Claim(
 )
 
 
+@measure
 def balance(results: Results, architecture: str) -> Measured:
     """Progressive sharpening over the decay's pull: medians for each decay, and the farthest from one."""
     _needs_the_edge(results)
@@ -270,6 +298,7 @@ C4c = Claim(
 )
 
 
+@measure
 def reduced_law(results: Results, model: str) -> Measured:
     """Distance of energy and plateau of the reduced model's orbits from the two straight laws."""
     r = results.reduced
@@ -295,6 +324,7 @@ C4d = Claim(
 )
 
 
+@measure
 def outputs(results: Results, part: str) -> Measured:
     """Median relative step of the outputs, over that without decay."""
     _needs_the_edge(results)
@@ -320,6 +350,7 @@ C5a = Claim(
 )
 
 
+@measure
 def kernels(results: Results, network: str) -> Measured:
     """Median relative step of the tangent kernel with decay, over that without."""
     edge = {"GELU": results.smooth, "ReLU": results.mlp}[network]
@@ -345,6 +376,7 @@ C5b = Claim(
 )
 
 
+@measure
 def diagnosis(results: Results, decay: str) -> Measured:
     """Plateaus over the limit of a quadratic, 2/η − λ, and the CNN's oscillation."""
     _needs_the_edge(results)
@@ -376,7 +408,8 @@ CLAIMS = (C1a, C1b, C2, C3a, C3b, C3c, C4a, C4b, C4c, C4d, C5a, C5b, C6)
 
 def verify(params: Parameters, results: Results) -> Verdicts:
     """Judge the claims."""
-    return judge(CLAIMS, results, PAPER.slug, params, quantities(results))
+    with np.errstate(all="ignore"):  # what comes of runs that have diverged is not a number, and decides nothing
+        return judge(CLAIMS, results, PAPER.slug, params, quantities(results))
 
 
 def quantities(results: Results) -> dict[str, object]:
@@ -389,8 +422,8 @@ def quantities(results: Results) -> dict[str, object]:
         "cnn": _table(cnn),
         "below": {name.replace(" ", "_").replace("-", "_"): values for name, values in middle.items()},
         "alignment": {
-            "mlp": (mlp.alignment / mlp.sharp).mean((0, 2)),
-            "cnn": (cnn.alignment / cnn.sharp).mean((0, 2)),
+            "mlp": mlp.ratio.mean((0, 2)),
+            "cnn": cnn.ratio.mean((0, 2)),
             "tanh": results.identity.full[-1].mean(),
         },
         "cosine": results.filtered.cosine.mean(),

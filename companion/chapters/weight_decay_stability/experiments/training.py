@@ -90,6 +90,12 @@ class Edge:
         """Progressive sharpening over the decay's pull, ``(L - 1, S)``, for all decays but zero."""
         return self.critical[1:] / self.lam[1:, None]
 
+    @property
+    def ratio(self) -> np.ndarray:
+        """``theta . grad S / S`` at moments of the tail, ``(F, L, S)``."""
+        with np.errstate(all="ignore"):  # the Hessian of a network that has died is zero
+            return self.alignment / self.sharp
+
     def at(self, lam: float) -> int:
         """Row of a decay."""
         return int(np.flatnonzero(self.lam == lam)[0])
@@ -167,7 +173,8 @@ class Sharpening:
     def drops(self, names: tuple[str, ...]) -> np.ndarray:
         """By which share of S one decay's S falls short of the next smaller one's, at the end, ``(n, L - 1, S)``."""
         last = self.sharpness[[self.names.index(name) for name in names], -1]
-        return 1 - last[:, 1:] / last[:, :-1]
+        with np.errstate(all="ignore"):
+            return 1 - last[:, 1:] / last[:, :-1]
 
 
 @experiment
@@ -198,7 +205,7 @@ def sharpening(params: Parameters) -> Sharpening:
         lam=np.array(lams),
         time=runs[0].steps * params.lr_below,
         sharpness=np.stack([run.sharpness for run in runs]),
-        ratio=np.stack([run.alignment[-1] / run.sharp[-1] for run in runs]),
+        ratio=np.stack([run.ratio[-1] for run in runs]),
     )
 
 
