@@ -60,7 +60,7 @@ class Forces:
 
 
 def forces(loss: Loss, theta: torch.Tensor, vector: torch.Tensor) -> Forces:
-    """Progressive sharpening and alignment at ``theta``, eigenvectors ``vector (R, P)``.
+    """Progressive sharpening and alignment; eigenvectors are ``vector (R, P)``.
 
     At the edge of stability the iterates jump to and fro along w. The gradient's part
     along w is that jump, far larger than the drift, and of either sign: it is left out

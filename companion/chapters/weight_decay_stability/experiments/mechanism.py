@@ -81,7 +81,7 @@ def identity(params: Parameters) -> Identity:
         value, vector = gauss_newton_sharpness(network, theta, prepared)
         alignment = gauss_newton_alignment(network, theta, vector, prepared)
         loss = mean_loss(network, prepared, samples.targets)
-        top = Tracker(loss, random_like(params, theta), 4)(theta)
+        top = Tracker(loss, random_like(theta, params), 4)(theta)
         force = forces(loss, theta, top.vector)
         kappa = label_curvature(network, theta, top.vector, prepared, samples.targets)
         rows.append(torch.stack([alignment / value, force.alignment / top.value, degree * kappa / top.value]))
@@ -123,12 +123,12 @@ def filtered(params: Parameters, mlp: Edge) -> Filtered:
     count = min(params.n_seeds_few, params.n_seeds)
     row = mlp.at(params.lam)
     cosine = np.clip(mlp.cosine[:, row, :count].mean(0), -0.99, 0.99)
-    network = architecture(params, "MLP")
-    loss, theta, lam, probes = problem(params, network, params.loss, [params.lam] * 2, count)
+    network = architecture("MLP", params)
+    loss, theta, lam, probes = problem(network, params, params.loss, [params.lam] * 2, count)
     across = torch.ones_like(lam)
     across[count:] = 0
     tilt = torch.tensor(np.tile(cosine, 2), dtype=theta.dtype, device=theta.device)[:, None]
-    aside = random_like(params, theta)
+    aside = random_like(theta, params)
     gap = max(1, params.every // params.refresh)  # stretches of steps between measurements that are kept
     sharp, moved = [], []
     for direction in DIRECTIONS:

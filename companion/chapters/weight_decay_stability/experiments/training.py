@@ -105,7 +105,7 @@ class Edge:
         return self.sharpness[-max(2, int(TAIL * len(self.sharpness))) :] * self.lr / 2
 
 
-def architecture(params: Parameters, name: str, activation: Activation | None = None) -> Network:
+def architecture(name: str, params: Parameters, activation: Activation | None = None) -> Network:
     """The MLP or CNN of these parameters."""
     side = SIDES[params.dataset]
     if name == "CNN":
@@ -120,7 +120,7 @@ def edge(params: Parameters, name: str) -> Edge:
     few = name == "CNN"
     return _trained(
         params,
-        architecture(params, name),
+        architecture(name, params),
         params.loss,
         params.lr,
         params.decays(params.lams_cnn if few else params.lams_mlp),
@@ -146,7 +146,7 @@ class Plateaus:
 @experiment
 def plateaus(params: Parameters) -> Plateaus:
     """Does the sharpness of the plateau depend on the step size?"""
-    network, lams, lrs = architecture(params, "MLP"), [0.0, params.lam], sorted(set(params.lrs))
+    network, lams, lrs = architecture("MLP", params), [0.0, params.lam], sorted(set(params.lrs))
     means = []
     for lr in lrs:
         steps = max(100, round(params.time_lrs / lr))
@@ -180,15 +180,15 @@ class Sharpening:
 @experiment
 def sharpening(params: Parameters) -> Sharpening:
     """Progressive sharpening far below the edge, with and without decay."""
-    mlp = architecture(params, "MLP", "relu")
+    mlp = architecture("MLP", params, "relu")
     deeper = MLP((mlp.sizes[0], *(params.width,) * 3, CLASSES))
     cases: dict[str, tuple[Network, LossName]] = {
         "MLP": (mlp, "mse"),
-        "tanh": (architecture(params, "MLP", "tanh"), "mse"),
-        "GELU": (architecture(params, "MLP", "gelu"), "mse"),
+        "tanh": (architecture("MLP", params, "tanh"), "mse"),
+        "GELU": (architecture("MLP", params, "gelu"), "mse"),
         "four layers": (deeper, "mse"),
         "cross-entropy": (mlp, "ce"),
-        "CNN": (architecture(params, "CNN", "relu"), "mse"),
+        "CNN": (architecture("CNN", params, "relu"), "mse"),
     }
     cases = {name: case for name, case in cases.items() if name in params.below}
     cases[NORMALIZED] = Normalized(mlp, typical_lengths(mlp)), "mse"
@@ -212,7 +212,7 @@ def sharpening(params: Parameters) -> Sharpening:
 @experiment
 def smooth(params: Parameters) -> Edge:
     """A GELU network, whose kernel has no kinks, at a large step size."""
-    network = architecture(params, "MLP", "gelu")
+    network = architecture("MLP", params, "gelu")
     lams = [0.0, params.lam_kernel]
     steps, lr = params.steps_kernel, params.lr_kernel
     return _trained(params, network, "mse", lr, lams, params.n_seeds_few, steps, tail_only=True, common=lams[1],
@@ -239,8 +239,8 @@ def _trained(
     ``looks`` is how often forces are measured, in the tail; ``tail_only`` measures nothing before; ``common`` is the
     decay at which runs are compared, by default the last; ``kernels`` measures tangent kernels.
     """
-    loss, theta, lam, probes = problem(params, network, kind, lams, seeds)
-    track = Tracker(loss, random_like(params, theta), params.products)
+    loss, theta, lam, probes = problem(network, params, kind, lams, seeds)
+    track = Tracker(loss, random_like(theta, params), params.products)
     every = every or params.every
     marks = list(range(0, steps + 1, every))
     tail = marks[-max(2, int(TAIL * len(marks))) :]
@@ -276,7 +276,7 @@ def _trained(
 
 
 def problem(
-    params: Parameters, network: Network, kind: LossName, lams: list[float], seeds: int
+    network: Network, params: Parameters, kind: LossName, lams: list[float], seeds: int
 ) -> tuple[Loss, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Loss, start, decays and probes of all runs: seeds vary fastest."""
     samples = draw(
@@ -289,7 +289,7 @@ def problem(
     return loss, theta, lam, network.prepare(samples.probes)[row]
 
 
-def random_like(params: Parameters, theta: torch.Tensor) -> torch.Tensor:
+def random_like(theta: torch.Tensor, params: Parameters) -> torch.Tensor:
     """The same random vector for every run: where a search for eigenvectors starts."""
     generator = torch.Generator().manual_seed(params.child_seed(3))
     return torch.randn(theta.shape[1], generator=generator).to(theta).expand_as(theta)
