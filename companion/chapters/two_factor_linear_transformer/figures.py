@@ -42,6 +42,7 @@ PHASES = {
 }
 CHAOS = accumulation(superstable(9))  # where period doubling ends
 BORDERS = (MONOTONE, CONVERGENT, CHAOS, BOUNDED)
+WINDOW = 60  # points of an attractor below which it is a cycle, and no chaos
 WHITE = np.ones(3)
 DARK = np.array(to_rgb("#1B1B2F"))
 
@@ -108,8 +109,9 @@ def glance(diagram: Diagram) -> Figure:
     inner = diagram.mu[diagram.mu <= BOUNDED]
     for sign in (1, -1):
         middle.plot(inner, sign * reach(inner), **THEORY)
-    middle.text(0.02, 0.97, "balanced starts beyond the dashed line,\n$|z|>\\sqrt{1+2/\\mu}$, diverge", fontsize=9.6,
-                va="top", transform=middle.transAxes)  # fmt: skip
+    if reach(left + 0.42 * (right - left)) > 1.64:  # else the dashed line would run through it
+        middle.text(0.02, 0.97, "balanced starts beyond the dashed line,\n$|z|>\\sqrt{1+2/\\mu}$, diverge",
+                    fontsize=9.6, va="top", transform=middle.transAxes)  # fmt: skip
     middle.set(ylim=(edges[0], edges[-1]), ylabel="balanced factors $u=v=z$ after training")
     middle.grid(visible=False)
     if right > BOUNDED:
@@ -246,6 +248,8 @@ def atlas(basins: Basins) -> Figure:
         ax.set(xlim=(-width, width), ylim=(-height, height))
         ax.grid(visible=False)
         name = list(PHASES)[int(_phase(np.array(mu)))]
+        if name == "chaos" and len(np.unique(np.abs(basins.attractor[k]).round(4))) < WINDOW:
+            name = "a window"
         ax.set_title(f"$\\mu={mu:g}$: {name}")
         if k >= count - 2:
             ax.set_xlabel("$u+v$")
