@@ -1,4 +1,6 @@
 import dataclasses
+import math
+import types
 import warnings
 
 import numpy as np
@@ -8,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 from companion.analysis.spectra import product_singular_values
 from companion.chapters.spectral_gradient_flow_lora import CLAIMS, Parameters, claims, experiments, finetuning, theory
+from companion.chapters.spectral_gradient_flow_lora.experiments import adaptation, factorization
 from companion.chapters.spectral_gradient_flow_lora.experiments.factorization import Runs
 from companion.chapters.spectral_gradient_flow_lora.finetuning import Adaptation, AdaptedMLP, follow, optimizer
 from companion.chapters.spectral_gradient_flow_lora.flow import (
@@ -20,7 +23,7 @@ from companion.chapters.spectral_gradient_flow_lora.flow import (
 )
 from companion.chapters.spectral_gradient_flow_lora.muon import Muon, muon_step
 from companion.models.batched import BatchedMLP
-from companion.optim.orthogonalize import polar
+from companion.optim.orthogonalize import newton_schulz, polar
 
 # tests/test_chapters.py runs these.
 TINY = {
@@ -282,6 +285,9 @@ def test_muon_takes_a_batch_as_its_members_and_remembers_by_exponential_averages
     assert torch.allclose(batch, torch.stack([p.detach() for p in alone]), atol=1e-6)
     average, _ = muon_step(torch.ones(2, 2), 3 * torch.ones(2, 2), momentum=0.75)
     assert torch.allclose(average, torch.full((2, 2), 1.5))
+    before, gradient = gaussian(4, 3), gaussian(4, 3, seed=1)
+    average, direction = muon_step(before, gradient, momentum=0.75)
+    assert torch.allclose(direction, newton_schulz(0.75 * average + 0.25 * gradient, eps=1e-30))
     with pytest.raises(ValueError, match="lr, momentum: got -1"):
         Muon([batch], lr=-1.0)
 
@@ -311,7 +317,8 @@ def test_an_adapted_network_changes_its_first_two_matrices_by_products():
     adapted = AdaptedMLP(base, 3, torch.Generator().manual_seed(1))
     plain = torch.nn.functional.cross_entropy(base(x).transpose(1, 2), y, reduction="none").mean(1)
     assert torch.allclose(adapted.losses(x, y), plain)
-    for B, _ in adapted.factors:
+    for B, A in adapted.factors:
+        assert A.std().item() == pytest.approx(A.shape[-1] ** -0.5, rel=0.15)
         torch.nn.init.normal_(B, std=0.1)
     adapted.losses(x, y).sum().backward()
     merged = base.select([0, 1])
@@ -363,6 +370,7 @@ def test_training_follows_the_optimizer_until_the_level(monkeypatch):
         rule = optimizer(method, [B, A], 0.05)
         assert isinstance(rule, expected)
         assert rule.param_groups[0].get("weight_decay", 0.0) == 0
+        assert rule.param_groups[0].get("momentum") == {"AdamW": None, "SGD": 0.9, "Muon": 0.95}[method]
         target = gaussian(4, 3, seed=1).float()
 
         def value(B=B, A=A, target=target):
@@ -375,6 +383,31 @@ def test_training_follows_the_optimizer_until_the_level(monkeypatch):
         assert run.losses[-2, 0] > 0.9 * first
         assert run.steps[-1] == 2 * (len(run.steps) - 1)
         assert np.allclose(run.values[-1, 0, 0], np.linalg.svd((B @ A).detach(), compute_uv=False)[:2], atol=1e-5)
+
+
+def test_the_language_model_is_trained_with_a_rate_that_falls_like_a_cosine(monkeypatch):
+    rates = []
+
+    class Watched(torch.optim.AdamW):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(finetuning.torch.optim, "AdamW", Watched)
+    model = finetuning.Decoder(8, 1, 2, 4, generator=torch.Generator().manual_seed(0))
+    finetuning.train_language(
+        model, torch.arange(50) % 7, steps=4, batch=2, lr=0.1, generator=torch.Generator().manual_seed(1)
+    )
+    assert rates == pytest.approx([0.1 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)])
+
+
+def test_on_digits_every_optimizer_starts_from_the_same_factors_and_sees_the_same_batches(monkeypatch):
+    monkeypatch.setattr(adaptation, "METHODS", ("SGD", "SGD", "AdamW"))
+    runs = experiments.digits.compute(Parameters.resolve(device="cpu", **TINY)).runs
+    assert np.array_equal(runs[0].losses, runs[1].losses)
+    assert np.array_equal(runs[0].values, runs[1].values)
+    assert runs[2].losses[0] == runs[0].losses[0]
+    assert not np.array_equal(runs[2].losses[1], runs[0].losses[1])
 
 
 # --- measures ----------------------------------------------------------------------------------------------------
@@ -393,6 +426,43 @@ def test_spread_and_flatness_are_what_they_say():
     assert claims.flatness(made, 0.5)[0, 0, 0] == pytest.approx(1 / 1.21)
     assert np.isnan(claims.flatness(made, 100.0)).all()
     assert made.arrivals(0.9 * s)[0, 0, 0] == pytest.approx([1.8973 / 1.1, 0.9487], abs=1e-3)
+
+
+def test_the_least_stretched_start_decides_about_one_after_the_other():
+    times = np.array([[[[[1.0, 3.0, 9.0], [1.0, 2.0, 4.0]]]]])[0]
+    growth = types.SimpleNamespace(
+        s=np.array([8.0, 4.0, 1.0]),
+        alphas=np.array([0.01]),
+        level=0.9,
+        gradient=types.SimpleNamespace(arrivals=lambda levels: times),
+        spectral=None,
+        muon=None,
+    )
+    found = claims.largest_first(types.SimpleNamespace(growth=growth), "GF")
+    assert found == pytest.approx({"order": -1.0, "stretch": 4.0})
+
+
+def test_muon_is_held_against_both_others_and_sgd_against_adamw():
+    language = types.SimpleNamespace(
+        seeds=np.array([0] * 4 + [1] * 4),
+        methods=("Muon", "Muon", "AdamW", "SGD") * 2,
+        runs=[types.SimpleNamespace(arrivals=lambda: np.array([3]))] * 8,
+        flatness=lambda: np.array([0.4, 0.3, 0.1, 0.05, 0.6, 0.5, 0.1, 0.2]),
+    )
+    results = types.SimpleNamespace(language=language)
+    assert claims.distinctive(results, "Muon") == {"margin": pytest.approx(2.5)}
+    assert claims.distinctive(results, "SGD") == {"margin": pytest.approx(0.5)}
+
+
+def test_random_starts_have_entries_of_the_variance_that_is_said():
+    params = Parameters.resolve(device="cpu", **TINY | {"rows": 60, "columns": 40, "seeds": 20})
+    B, A = factorization._starts(params, 5, np.array([0.1, 0.01]), 0)
+    assert B.shape == (2, 2, 20, 60, 5)
+    assert A.shape == (2, 2, 20, 5, 40)
+    for size, alpha in enumerate((0.1, 0.01)):
+        assert B[size, 0].std().item() == pytest.approx(alpha / 60**0.5, rel=0.05)
+        assert A[size].std().item() == pytest.approx(alpha / 40**0.5, rel=0.05)
+    assert (B[:, 1] == 0).all()
 
 
 @pytest.fixture(scope="module")
@@ -417,6 +487,30 @@ def test_fields_are_finite_and_shaped_as_documented(tiny):
     assert results.language.start.shape == (1, 6, 2)
     for part in (growth.spectral, growth.gradient, growth.muon):
         assert np.isfinite(part.values).all()
+    # The squared norms are what lambda adds to the loss.
+    added = convergence.first[1] - convergence.first[0]
+    assert added == pytest.approx(0.3 / 2 * convergence.squares[0, 0])
+
+
+def test_what_figures_show_follows_the_formulas(tiny):
+    params, results = tiny
+    band, sweep, language = results.band, results.sweep, results.language
+    curve = np.sqrt(theory.gradient_value(band.times[:, None], band.s, band.alpha))
+    assert np.abs(band.gradient - curve).max() < 1e-3
+    # The first to arrive is the smallest target at one end of the dial and the largest at the other.
+    assert sweep.relative.min(-1) == pytest.approx(np.ones((2, len(sweep.betas))), abs=1e-6)
+    assert sweep.relative[0, 0, 0] > 1.2
+    assert sweep.relative[0, -1, -1] > 1.2
+    a, b = results.portrait.spectral
+    assert np.abs(np.diff(a, axis=0)).max() <= 0.004 * (1 + 1e-9)
+    a, b = results.portrait.gradient
+    away = np.abs(a[0] ** 2 - b[0] ** 2) > 0.5
+    kept = (a**2 - b**2)[:, away]
+    assert kept[-1] == pytest.approx(kept[0], rel=0.05)
+    assert np.abs(np.diff(a, axis=0)).max() > 0.005
+    for run in language.runs:
+        assert run.losses[0] == pytest.approx(language.before[1], rel=1e-6)
+        assert run.level == pytest.approx(run.losses[0] - params.loss_drop)
 
 
 def test_excess_loss_is_zero_at_the_global_minimum_and_the_distance_is_of_it():

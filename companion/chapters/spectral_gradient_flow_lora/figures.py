@@ -99,7 +99,7 @@ def glance(growth: Growth, language: Language) -> Figure:
 
 
 @plotting.figure(
-    alt="Singular values of BA over steps for three optimizers. Under Muon all eight rise together; under AdamW and "
+    alt="Singular values of BA over steps for three optimizers. Under Muon all rise together; under AdamW and "
     "SGD one or two lead and most stay near zero. Last panel: effective rank against loss, high under Muon throughout."
 )
 def digits(result: Digits) -> Figure:

@@ -88,8 +88,11 @@ class Language:
         return np.array([np.median(ratio(run.spectra()[0])) for run in self.runs])
 
     def growth(self) -> np.ndarray:
-        """The same of what the singular values gained over the second half of the way, ``(runs,)``."""
-        return np.array([np.median(ratio(run.growth()[0])) for run in self.runs])
+        """The same of what the singular values gained over the second half of the way, mean over matrices, ``(runs,)``.
+
+        Half a way is a dozen steps, and a median of few matrices would be noisy.
+        """
+        return np.array([np.mean(ratio(run.growth()[0])) for run in self.runs])
 
     def own(self) -> np.ndarray:
         """``sigma_r / sigma_1`` of the factors ``A`` at the start, median over the matrices, ``(runs,)``."""
