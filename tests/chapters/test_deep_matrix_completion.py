@@ -448,6 +448,8 @@ def test_experiments_record_the_run_that_they_say(params, results):
         end = gradient_flow(W, torch.ones(d, d), identity, tol=1e-6, most=3000, stable=0.2, relative=0.05).W
         assert results.spectrum.values[row][-1] == pytest.approx(torch.linalg.svdvals(product(end))[0].numpy())
     assert results.depths.depths.tolist() == list(range(2, params.deepest + 1))
+    # Runs stop where the mean square over what is observed falls below 1e-5.
+    assert np.median(results.completion.residual[0]) == pytest.approx(1e-5, rel=0.1)
     together = gradient_flow(
         interaction._start("Gaussian", params, 3, 30), torch.ones(6, 6), torch.eye(6), tol=0.0,
         most=interaction.STEPS, step=interaction.LR,
