@@ -221,7 +221,7 @@ class TestEveryPage:
                 return article.textContent;
             }"""
         )
-        assert re.findall(r"\{[a-z:]+\}`[^`]*`?|\$\$|```|:::", text) == []
+        assert re.findall(r"\{[a-z:]+\}`[^`]*`?|\$\$|\$[\w\\][^$\n]*\$|```|:::", text) == []
 
     def test_shows_every_image_described_and_at_the_width_of_the_column(self, opened):
         images = opened.page.evaluate(
@@ -366,6 +366,10 @@ ASKED = {
     "loss of plasticity": "deep-matrix-completion",
     "side information": "inductive-matrix-completion",
     "low-rank phase": "perturbed-deep-matrix-factorization",
+    "progressive sharpening": "progressive-sharpening",
+    "weight decay": "weight-decay-stability",
+    "Chebyshev ellipse": "two-factor-linear-transformer",
+    "local PL condition": "local-pl-rates",
     "pruning": "dual-pruning",
     "per-sample Adam": "incremental-adam",
 }
