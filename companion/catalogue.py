@@ -134,7 +134,7 @@ class Chapter:
 
 
 def module_name(slug: str) -> str:
-    """``"weight-decay-stability"`` to ``"weight_decay_stability"``."""
+    """``"lazy-training"`` to ``"lazy_training"``."""
     return slug.replace("-", "_")
 
 

@@ -9,7 +9,7 @@ class Paper:
 
     Attributes
     ----------
-    slug : the chapter's name in file names and commands, e.g. ``"weight-decay-stability"``
+    slug : the chapter's name in file names and commands, e.g. ``"lazy-training"``
     title, authors, venue, year : as published
     arxiv : arXiv identifier, or ``None``
     key : the paper's key in ``book/references.bib``
