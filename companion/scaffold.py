@@ -44,9 +44,7 @@ def create(slug: str, part: str | None, root: Path) -> list[Path]:
         exist, or if nothing can be written.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
-        raise InputError(
-            f"slug: got {slug!r}, allowed: lower-case words joined by hyphens, e.g. lazy-training"
-        )
+        raise InputError(f"slug: got {slug!r}, allowed: lower-case words joined by hyphens, e.g. lazy-training")
     if _means_something_else(module_name(slug)):
         raise InputError(f"slug: got {slug!r}, which is a word or a module of Python's, allowed: another name")
     if part is not None and part not in PARTS:

@@ -2,6 +2,7 @@
 
 import html
 import re
+import textwrap
 from dataclasses import dataclass
 
 from docutils import nodes
@@ -120,7 +121,9 @@ def _text(x: float, row: int, text: str, classes: str, anchor: str) -> str:
     return f'<text class="{classes}" fill="currentColor" {place}>{html.escape(text)}</text>'
 
 
-def _short(title: str, most: int = 42) -> str:
-    if len(title) <= most:
-        return title
-    return title.partition(":")[0] if len(title.partition(":")[0]) <= most else title[: most - 1].rstrip() + "…"
+def _short(title: str, most: int = 38) -> str:
+    """The title, or what stands before its colon, or its first words: as much as fits beside the lines."""
+    before = title.partition(":")[0]
+    if len(before) > most:
+        return textwrap.shorten(before, most, placeholder=" …")
+    return title if len(title) <= most else before
