@@ -360,7 +360,7 @@ def test_the_landing_page_shows_three_figures_and_the_ledgers_totals(opened):
 
 ASKED = {
     "max margin": "continual-linear-classification",
-    "sharpness": "sam-diagonal-networks",
+    "sharpness": "progressive-sharpening",
     "SAM": "sam-diagonal-networks",
     "Muon": "spectral-gradient-flow-lora",
     "loss of plasticity": "deep-matrix-completion",
