@@ -1,6 +1,7 @@
 """Optimizers as torch.optim.Optimizer subclasses, one file each."""
 
 from companion.optim.sam import SAM
+from companion.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD, averaging_weights
 from companion.optim.signum import Signum
 
-__all__ = ["SAM", "Signum"]
+__all__ = ["SAM", "ScheduleFreeAdamW", "ScheduleFreeSGD", "Signum", "averaging_weights"]
