@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import companion.optim
-from companion.optim import SAM, ScheduleFreeAdamW, ScheduleFreeSGD, Signum
+from companion.optim import SAM, Muon, ScheduleFreeAdamW, ScheduleFreeSGD, Signum
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def z_of(optimizer, p):
 
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam
 still = {"lr": 0.0}
+matrices = {"shapes": ((3, 2), (2, 2)), "extra": (3, 2)}
 OPTIMIZERS = [
     Case(
         "SAM",
@@ -108,6 +109,15 @@ OPTIMIZERS = [
         scale_free=None,
         calls=1,
         anchor=z_of,
+    ),
+    Case(
+        "Muon",
+        lambda p, **o: Muon(p, **{"lr": 0.05} | o),
+        {"momentum": 1.0, "adjust_lr": "rms"},
+        scale_free=None,
+        calls=1,
+        complex=False,
+        **matrices,
     ),
 ]
 
