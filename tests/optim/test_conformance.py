@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import companion.optim
-from companion.optim import SAM, Muon, ScheduleFreeAdamW, ScheduleFreeSGD, Signum
+from companion.optim import SAM, MiMuon, Muon, ScheduleFreeAdamW, ScheduleFreeSGD, Signum
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,15 @@ OPTIMIZERS = [
         "Muon",
         lambda p, **o: Muon(p, **{"lr": 0.05} | o),
         {"momentum": 1.0, "adjust_lr": "rms"},
+        scale_free=None,
+        calls=1,
+        complex=False,
+        **matrices,
+    ),
+    Case(
+        "MiMuon",
+        lambda p, **o: MiMuon(p, **{"lr": 0.1, "tau": 0.5} | o),
+        {"tau": -0.5, "criterion": "rank", "sgd_lr": math.nan},
         scale_free=None,
         calls=1,
         complex=False,
