@@ -15,13 +15,14 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test lint executed html unit notebooks browser check execute mutants mutants-changed pdf zip serve lab lock clean anew
+.PHONY: help book test lint executed html unit notebooks browser audits check execute mutants mutants-changed pdf zip serve lab lock clean anew
 
 help:
 	@echo "make book       set up, execute the notebooks, build the book in _build/html"
 	@echo "make test       set up, lint, build the book, run every test and every notebook (ALL=1: nothing left out)"
 	@echo "make execute    refresh the committed notebooks that are stale"
 	@echo "make mutants    plant bugs and see that each is noticed (SLUG=…: one chapter's)"
+	@echo "make audits     audit every page for accessibility and record what was seen"
 	@echo "make serve      build the book and serve it on a free port (PORT=…: on that one)"
 	@echo "make pdf        print the whole book to _build/book.pdf"
 	@echo "make zip        make the site one archive that can be read from a file"
@@ -82,6 +83,10 @@ mutants: $(READY)
 
 mutants-changed: $(READY)
 	$(PY) -m companion.mutants --no-record $(if $(ALL),,--changed)
+
+audits: $(READY) browser
+	COMPANION_ALL=1 $(PYTEST) --dist loadgroup tests/test_browser.py -k axe
+	$(PY) -m tests.audits
 
 pdf: book browser
 	$(PY) -m companion.site pdf

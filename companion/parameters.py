@@ -13,8 +13,10 @@ depth: got 0, allowed: an integer from 1 to 64
 
 import difflib
 import html
+import sys
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import pydantic
@@ -235,10 +237,19 @@ def _type_name(schema: dict[str, Any]) -> str:
 def _settle(device: str) -> str:
     if device == "cpu":
         return device
-    import torch  # torch takes seconds to import; a run on the CPU alone may not need it
+    if _may_have_a_gpu():
+        import torch  # torch takes seconds to import; a run on the CPU alone may not need it
 
-    if torch.cuda.is_available():
-        return "cuda"
+        if torch.cuda.is_available():
+            return "cuda"
     if device == "cuda":
         raise ParameterError("device: got 'cuda', but this machine has no CUDA device, allowed: auto, cpu")
     return "cpu"
+
+
+def _may_have_a_gpu() -> bool:
+    """Whether it is worth asking torch: on Linux a GPU's driver (NVIDIA's, Tegra's, WSL's, AMD's) has a device file."""
+    if sys.platform == "darwin":
+        return False
+    files = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
+    return not sys.platform.startswith("linux") or any(any(Path("/dev").glob(name)) for name in files)

@@ -19,6 +19,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -207,12 +208,12 @@ def show(fig: Figure, name: str | None = None, alt: str | None = None) -> Pictur
     _ensure_narrow(fig, name)
     if os.environ.get("COMPANION_DRAFT", "") not in ("", "0"):
         return Picture(_small(Image.new("RGB", (1, 1), "white")), alt, name)
-    drawn = io.BytesIO()
     with style():
-        # The Software tag holds matplotlib's version; without it a file depends on the drawing alone.
-        fig.savefig(drawn, format="png", dpi=STYLE["figure.dpi"], metadata={"Software": None})
+        fig.set_dpi(STYLE["figure.dpi"])
+        canvas = FigureCanvasAgg(fig)
+        canvas.draw()
     _ensure_legible(fig, name)
-    image = Image.open(drawn).convert("RGB")
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     if not _has_colour_map(fig):
         # A palette of 256 colours: a third of the size, and the eye sees no difference but on a colour map.
         image = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
@@ -231,7 +232,7 @@ def smallest_text(fig: Figure) -> tuple[float, str]:
 
 def _small(image: Image.Image) -> bytes:
     reduced = io.BytesIO()
-    image.save(reduced, format="PNG", optimize=True)
+    image.save(reduced, format="PNG", compress_level=7)  # a fifth of the time of the smallest, and 5 % larger
     return reduced.getvalue()
 
 

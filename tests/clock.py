@@ -1,8 +1,8 @@
 """Where the time of `make test` went: a pytest plugin, and the summary `python -m tests.clock _build`.
 
 The plugin adds up the CPU seconds of each chapter's tests, its notebook's kernel among them, and writes them to the
-file named in ``COMPANION_CLOCK``. It also keeps on one worker what says nothing of its own group: all that is about
-one chapter, else the tests of a file.
+file named in ``COMPANION_CLOCK``. It also keeps on one worker what says nothing of its own group, all that is about one
+chapter, else the tests of a file, and runs each group without a break.
 """
 
 import json
@@ -56,6 +56,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(name=group_of(item)))
+    groups = {}
+    for item in items:
+        groups.setdefault(item.get_closest_marker("xdist_group").kwargs["name"], []).append(item)
+    items[:] = [item for group in groups.values() for item in group]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,3 +1,5 @@
+import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
@@ -66,20 +68,38 @@ def test_an_unknown_name_gives_the_nearest_one():
         Demo.resolve(kapa=3)
 
 
-def test_cuda_is_refused_where_there_is_none(monkeypatch):
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of which only torch knows whether it has a GPU, as on Windows, and what torch says there."""
     import torch
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    def says(answer):
+        monkeypatch.setattr(sys, "platform", "win32")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: answer)
+
+    return says
+
+
+def test_cuda_is_refused_where_there_is_none(machine):
+    machine(False)
     with pytest.raises(ParameterError, match="device: got 'cuda', but this machine has no CUDA device"):
         Demo.resolve(device="cuda")
     assert Demo.resolve(device="auto").device == "cpu"
 
 
-def test_auto_takes_cuda_where_there_is_one(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def test_auto_takes_cuda_where_there_is_one(machine):
+    machine(True)
     assert Demo.resolve(device="auto").device == "cuda"
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_torch_is_not_asked_where_no_driver_is(machine, monkeypatch, platform):
+    machine(True)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "glob", lambda self, name: iter(()))
+    assert Demo.resolve(device="auto").device == "cpu"
+    monkeypatch.setattr(Path, "glob", lambda self, name: iter([self / "nvidia0"] if name == "nvidia*" else ()))
+    assert Demo.resolve(device="auto").device == ("cuda" if platform == "linux" else "cpu")
 
 
 def test_parameters_cannot_be_changed_after_the_check():
