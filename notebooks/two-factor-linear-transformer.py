@@ -76,7 +76,8 @@ plotting.show(figures.glance(diagram), name="glance")
 # %% [markdown]
 # What to see: one solution of either sign up to $\mu=1$, cycles whose period doubles, bands of chaos that merge across
 # zero, and nothing beyond 2. Below: where the red exponent is positive, neighbours part; the blue one is the fate of a
-# small imbalance, negative throughout; the dashed one belongs to an ellipse in the plane, met further down.
+# small imbalance, zero up to $\mu=1$ and negative beyond; the dashed one belongs to an ellipse in the plane, met further
+# down.
 #
 # ## From a transformer to two factors
 #

@@ -103,7 +103,7 @@ def gd_rates(results: Results, theory: str) -> Measured:
 C2a = Claim(
     id="C2a",
     says="GD on a non-convex valley has the asymptotic rate of the strongly convex quadratic with the same normal "
-    "spectrum, at every constant step size.",
+    "spectrum, at every constant step size below 2/L.",
     criterion="error < 0.01 and bowl < 0.01 and cells < 1.5",
     reason="error = largest distance of the measured factor of f from max (1 − γλ)², bowl = from that of the quadratic "
     "itself; cells = distance of the best step from the predicted one on the grid; seen up to 0.004",
@@ -182,8 +182,8 @@ def sgd_rates(results: Results, theory: str) -> Measured:
 
 C3a = Claim(
     id="C3a",
-    says="SGD under multiplicative noise has the rate of the strongly convex quadratic, too: on both the measured "
-    "factor is max over λ of (1 − γλ)² + γ²σλ/2.",
+    says="SGD under multiplicative noise has the rate of the strongly convex quadratic, too: with the noise where it "
+    "is worst, the measured factor is on both max over λ of (1 − γλ)² + γ²σλ/2.",
     criterion="error < 0.01 and bowl < 0.01 and tangential < 0.01",
     reason="largest distances over noise levels and three step sizes, the noise in the worse of two eigenspaces; a "
     "path's factor is lower by at most 0.5/m_block of the rate; noise along the valley leaves the rate of GD",

@@ -6,7 +6,8 @@ A point is ``x = (x_1, ..., x_m)`` with all ``x_i`` in the plane, a tensor ``(..
 
 phi the angle of ``x_1``. The minimizers are ``|x_i| = 1`` for all i, a torus of m dimensions in a space of 2 m; there
 the Hessian has the eigenvalues ``g(phi) lambda_i``, with the radii as eigenvectors, and m zeros. Away from the torus f
-is not convex: inside a circle, where ``h_i < 0``, the Hessian has the curvature ``g lambda_i h_i`` along it.
+is not convex: inside a circle, where ``h_i < 0``, the Hessian has the curvature ``g lambda_i h_i`` along it, up to
+``O(h^2)`` for the first circle if the valley turns.
 """
 
 from dataclasses import dataclass

@@ -89,7 +89,7 @@ def _ribbon(ax: Axes, left: float, right: float) -> None:
     alt="Map of the phases over the effective step size. Above, where balanced orbits end: a single line at one up to "
     "mu = 1, then a fork into two, four and more branches, then bands of chaos with windows, which merge across zero "
     "and end in divergence at 2. Below, the exponent along balance turns positive in the chaotic phase, the exponent "
-    "across balance stays negative, and that of the ellipse is positive up to 2."
+    "across balance is zero up to 1 and negative beyond, and that of the ellipse is positive up to 2."
 )
 def glance(diagram: Diagram) -> Figure:
     """The phases of balanced training: attractors over mu, and below the exponents."""
@@ -322,7 +322,7 @@ def exponents(result: Exponents) -> Figure:
 
 @plotting.figure(
     alt="Loss over mu of random starts inside the ellipse. After thirty steps it is least around mu = 0.4 and rises "
-    "again; the final average is at rounding below one and jumps to the order of a tenth beyond, where it stays."
+    "again; the final average is at rounding below one; beyond, it climbs to the order of a tenth and stays there."
 )
 def training(sweep: Sweep) -> Figure:
     """The loss after some steps and at the end, over mu."""

@@ -47,7 +47,7 @@ class Geometry:
     mu: float
     #: dimension of the set of minimizers
     dimension: int
-    #: shells ``s/2 <= | |x_i| - 1 | <= s`` around it, ``(S,)``
+    #: shells ``s/2 <= max_i | |x_i| - 1 | <= s`` around it, ``(S,)``
     shells: np.ndarray
     #: least ``|grad f|^2 / (2 f)`` over points of the shell, ``(2, S)``
     constant: np.ndarray
