@@ -30,8 +30,8 @@ from companion.optim.muon import (
     check_options,
     momenta,
     orthogonalized,
-    rate,
     refuse_others_than_matrices,
+    shape_factor,
     stack,
 )
 from companion.optim.orthogonalize import MUON, polar
@@ -204,7 +204,8 @@ class MiMuon(Optimizer):
         chosen = [i for i, yes in enumerate(orthogonal) if yes]
         if chosen:
             directions = self._factors(group, [buffers[i] for i in chosen])
-            torch._foreach_add_([params[i] for i in chosen], directions, alpha=-rate(group, params[0].shape))
+            lr = float(group["lr"]) * shape_factor(group["adjust_lr"], params[0].shape)
+            torch._foreach_add_([params[i] for i in chosen], directions, alpha=-lr)
 
     @staticmethod
     def _orthogonal(group: dict[str, Any], buffers: list[torch.Tensor]) -> list[int]:
@@ -217,7 +218,7 @@ class MiMuon(Optimizer):
     @staticmethod
     def _factors(group: dict[str, Any], buffers: list[torch.Tensor]) -> list[torch.Tensor]:
         if group["orthogonalizer"] == "newton_schulz":
-            return orthogonalized(buffers, group)
+            return orthogonalized(buffers, group, group["eps"])
         first = buffers[0]
         factors = polar(stack(buffers, torch.promote_types(first.dtype, torch.float32)))
         return list(factors.to(first.dtype).reshape(len(buffers), *first.shape).unbind(0))

@@ -31,6 +31,8 @@ from companion.optim.state import own_state_only
 
 Adjust = Literal["original", "match_rms_adamw"]
 ADJUST = ("original", "match_rms_adamw", None)
+CPU_BLOCK = 2**18
+"""Entries of one batch on a CPU: what stays in its cache from one operation to the next."""
 DTYPES = (None, torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 
@@ -126,11 +128,11 @@ class Muon(Optimizer):
                 loss = closure()
         for group, params in zip(self.param_groups, with_gradient(self), strict=True):
             for alike in batches(params, group["foreach"]):
-                updates = momenta(self, group, alike)
-                directions = orthogonalized(updates, group)
+                directions = orthogonalized(momenta(self, group, alike), group, group["eps"])
                 if group["weight_decay"]:
                     torch._foreach_mul_(alike, 1 - float(group["lr"]) * group["weight_decay"])
-                torch._foreach_add_(alike, directions, alpha=-rate(group, alike[0].shape))
+                lr = float(group["lr"]) * shape_factor(group["adjust_lr"], alike[0].shape)
+                torch._foreach_add_(alike, directions, alpha=-lr)
         return loss
 
 
@@ -161,13 +163,16 @@ def refuse_others_than_matrices(optimizer: Optimizer, wanted: Callable[..., bool
 
 
 def batches(params: list[torch.Tensor], foreach: bool | None) -> list[list[torch.Tensor]]:
-    """The parameters that can be stacked, list by list; one by one where ``foreach`` is ``False``."""
-    if foreach is False:
-        return [[p] for p in params]
+    """The parameters that are stacked, list by list; one by one where ``foreach`` is ``False``, on a CPU a few."""
     alike: dict[Any, list[torch.Tensor]] = {}
     for p in params:
         alike.setdefault((p.shape, p.dtype, p.device, p.grad.dtype), []).append(p)
-    return list(alike.values())
+    lists = []
+    for same in alike.values():
+        length = len(same) if same[0].is_cuda else max(1, CPU_BLOCK // same[0].numel())
+        length = 1 if foreach is False else length
+        lists += [same[i : i + length] for i in range(0, len(same), length)]
+    return lists
 
 
 def momenta(optimizer: Optimizer, group: dict[str, Any], params: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -183,12 +188,14 @@ def momenta(optimizer: Optimizer, group: dict[str, Any], params: list[torch.Tens
     return torch._foreach_lerp(grads, buffers, group["momentum"]) if group["nesterov"] else buffers
 
 
-def orthogonalized(updates: list[torch.Tensor], group: dict[str, Any]) -> list[torch.Tensor]:
-    """``O(U)`` of updates of one shape, in their type; computed in one batch, in the type that the group asks for."""
+def orthogonalized(updates: list[torch.Tensor], group: dict[str, Any], eps: float) -> list[torch.Tensor]:
+    """``O(U)`` of updates of one shape, computed in one batch, in the type that the group asks for."""
     first = updates[0]
     matrices = stack(updates, working_dtype(group["dtype"], first))
-    factors = newton_schulz_(matrices, group["ns_steps"], group["coefficients"], group["eps"])
-    return list(factors.to(first.dtype).contiguous().view(len(updates), *first.shape).unbind(0))
+    factors = newton_schulz_(matrices, group["ns_steps"], group["coefficients"], eps)
+    if first.is_cuda:  # torch's multi-tensor kernels want one type and one order of memory, a CPU adds as it comes
+        factors = factors.to(first.dtype).contiguous()
+    return list(factors.reshape(len(updates), *first.shape).unbind(0))
 
 
 def working_dtype(dtype: torch.dtype | None, tensor: torch.Tensor) -> torch.dtype:
@@ -229,11 +236,9 @@ def newton_schulz_(
     return x[None] if single else x
 
 
-def rate(group: dict[str, Any], shape: torch.Size) -> float:
-    """``lr s`` for parameters of a shape."""
+def shape_factor(adjust_lr: Adjust | None, shape: torch.Size) -> float:
+    """``s``, by which the rate of parameters of a shape is multiplied."""
     rows, columns = shape[0], math.prod(shape[1:])
-    if group["adjust_lr"] == "original":
-        return float(group["lr"]) * math.sqrt(max(1.0, rows / columns))
-    if group["adjust_lr"] == "match_rms_adamw":
-        return float(group["lr"]) * 0.2 * math.sqrt(max(rows, columns))
-    return float(group["lr"])
+    if adjust_lr == "original":
+        return math.sqrt(max(1.0, rows / columns))
+    return 0.2 * math.sqrt(max(rows, columns)) if adjust_lr == "match_rms_adamw" else 1.0

@@ -85,6 +85,7 @@ class ScheduleFree(Optimizer):
     """What Schedule-Free optimizers share: modes, counters, averaging; subclasses say how the base steps."""
 
     _state_names: tuple[frozenset[str], ...] = (frozenset({"offset"}),)
+    _largest_rate_weighs = True
 
     def __init__(self, params: Params, defaults: dict[str, Any]):
         super().__init__(params, defaults | {"k": 0, "weight_sum": 0.0, "lr_max": 0.0, "train_mode": True})
@@ -183,7 +184,8 @@ class ScheduleFree(Optimizer):
         group["k"] += 1
         lr = self._warm(group)
         group["lr_max"] = max(lr, group["lr_max"])
-        weight = group["k"] ** group["r"] * group["lr_max"] ** group["weight_lr_power"]
+        weighing = group["lr_max"] if self._largest_rate_weighs else lr
+        weight = group["k"] ** group["r"] * weighing ** group["weight_lr_power"]
         group["weight_sum"] += weight
         c = weight / group["weight_sum"] if group["weight_sum"] > 0 else 0.0
         if group.get("C") is not None:

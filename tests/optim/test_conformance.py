@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import companion.optim
-from companion.optim import SAM, MiMuon, Muon, ScheduleFreeAdamW, ScheduleFreeSGD, Signum
+from companion.optim import AMUSE, SAM, MiMuon, Muon, ScheduleFreeAdamW, ScheduleFreeSGD, Signum
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,14 @@ OPTIMIZERS = [
         calls=1,
         complex=False,
         **matrices,
+    ),
+    Case(
+        "AMUSE",
+        lambda p, **o: AMUSE(p, **{"lr": 0.2, "warmup_steps": 3, "rho": 0.5} | o),
+        {"rho": 1.5, "beta1": -0.5, "warmup_steps": 1},
+        scale_free=None,
+        calls=1,
+        anchor=z_of,
     ),
     Case(
         "MiMuon",
@@ -385,7 +393,7 @@ def test_gradients_whose_squares_underflow_or_overflow_have_their_direction(case
 @each_optimizer
 @pytest.mark.parametrize("foreach", [True, False])
 def test_complex_weights_are_pairs_of_real_ones(case, foreach):
-    params, _ = problem()
+    params, _ = problem(shapes=((6,), (4,)))
     if not case.complex:
         with pytest.raises(ValueError, match="complex"):
             case.make([torch.nn.Parameter(torch.ones(2, 2, dtype=torch.complex128))])

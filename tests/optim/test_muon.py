@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from companion.optim import Muon
-from companion.optim.muon import newton_schulz_, stack, working_dtype
+from companion.optim import Muon, muon
+from companion.optim.muon import batches, newton_schulz_, stack, working_dtype
 from companion.optim.orthogonalize import CONVERGENT, MUON, newton_schulz
 
 SHAPES = [(8, 8), (8, 24), (24, 8), (8, 8), (24, 8), (5, 1)]
@@ -60,6 +60,16 @@ def test_optimizer_follows_the_formulas(adjust_lr, nesterov, foreach):
             weights[i] = (1 - 0.02 * 0.1) * weights[i] - 0.02 * FACTORS[adjust_lr](*g.shape) * newton_schulz(u)
         # Five steps multiply roundings by up to 3.4445^5, which is 500.
         assert torch.allclose(flat(params), flat(weights), rtol=0, atol=1e-11)
+
+
+def test_a_batch_on_a_cpu_is_not_larger_than_its_cache(monkeypatch):
+    params = start()
+    for p in params:
+        p.grad = torch.ones_like(p)
+    assert [len(batch) for batch in batches(params, None)] == [2, 1, 2, 1]
+    monkeypatch.setattr(muon, "CPU_BLOCK", 100)
+    assert [len(batch) for batch in batches(params, None)] == [1, 1, 1, 1, 1, 1]
+    assert [len(batch) for batch in batches(params, False)] == [1] * 6
 
 
 @pytest.mark.parametrize("coefficients", [MUON, CONVERGENT])
