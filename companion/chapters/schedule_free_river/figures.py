@@ -25,12 +25,11 @@ ADAM, ORIGINAL, REFINED = COLOURS.values()
 _SERIES = [PALETTE[name] for name in ("red", "purple", "blue", "sky", "green", "grey")]
 
 
-def _best(result: Language) -> tuple[np.ndarray, float, float]:
-    """Losses at the best rates: x for each beta and variant, AdamW decayed and at a constant rate."""
+def _best(result: Language) -> tuple[np.ndarray, float]:
+    """Losses at the best rates: x for each beta and variant, and AdamW decayed."""
     chosen = result.chosen_x.argmin(0)
     x = np.take_along_axis(result.x, chosen[None], 0)[0]
-    adam = result.chosen_adam.argmin()
-    return x, float(result.adam_decayed[adam]), float(result.adam[adam])
+    return x, float(result.adam_decayed[result.chosen_adam.argmin()])
 
 
 @plotting.figure(
@@ -51,14 +50,14 @@ def glance(result: Language) -> Figure:
     left.plot(steps[-2:], [result.x_path[b, 0, -2], result.x_decayed[-1]], ":", color=ORIGINAL, lw=2.4)
     left.plot(steps[-1], result.x_decayed[-1], "v", color=ORIGINAL, ms=8, label="… after a decay phase")
     low = min(result.adam_decayed[-1], result.x_path[b, 0].min())
-    high = max(result.adam_path[2], result.x_path[b, 0, 2])
-    left.set(xlabel="step", ylabel="validation loss (nats)", ylim=(low - 0.05, high + 0.05),
+    high = max(result.adam_path.max(), result.x_path[b, 0].max())
+    left.set(xlabel="step", ylabel="validation loss (nats)", ylim=(low - 0.05, high + 0.3),
              title=f"No decay needed, $\\gamma={result.rates[-1]:g}$")  # fmt: skip
-    x, decayed, constant = _best(result)
+    x, decayed = _best(result)
     right.axhline(decayed, **THEORY, label="AdamW, decayed")
     right.plot(result.betas, x[:, 0], "o-", color=ORIGINAL, label="original SF-AdamW")
     right.plot(result.betas, x[:, 1], "s-", color=REFINED, label="refined SF-AdamW")
-    right.set(xlabel="$\\beta$", ylabel="loss at the best rate", title="Refined: any β will do")
+    right.set(xlabel="$\\beta$", ylabel="loss at the best rate", title="Refined: every β does well")
     left.legend(loc="upper right")
     right.legend(loc="upper right")
     right.set_ylim(top=right.get_ylim()[1] + 0.45 * np.ptp(right.get_ylim()))
@@ -77,8 +76,8 @@ def weights(result: Weights) -> Figure:
     place = np.arange(1, steps + 1) / steps
     for colour, beta, one, other in zip(_SERIES, result.beta, result.original, result.refined, strict=False):
         left.plot(place, steps * one, color=colour, label=f"$\\beta={beta:g}$")
-        right.plot(place, steps * other, color=colour, lw=1.4)
-    right.plot(place, steps * result.ema, color=PALETTE["grey"], ls="--", label=f"EMA, $\\rho={result.rho:g}$")
+        right.plot(place, steps * other, color=colour, lw=4.6 - 3.6 * beta, label=f"$\\beta={beta:g}$")
+    right.plot(place[1:], steps * result.ema[1:], color=PALETTE["grey"], ls="--", label=f"EMA, $\\rho={result.rho:g}$")
     right.plot(place, steps * result.decay, color=PALETTE["orange"], ls="-.", label="linear decay")
     left.set(yscale="log", ylim=(0.02, 150), xlabel="step over $T$", ylabel="weight times $T$",
              title="Original: β sets the window")  # fmt: skip
@@ -96,7 +95,7 @@ def weights(result: Weights) -> Figure:
 def stability(result: Thresholds) -> Figure:
     """Where runs converge, diverge, and blow up on their way."""
     fig, ax = plotting.subplots(size=(7.6, 4.4))
-    mesh = ax.pcolormesh(result.map_beta, result.map_q, result.amplification, shading="nearest", vmin=0, vmax=20)
+    mesh = ax.pcolormesh(result.map_beta, result.map_q, result.amplification, shading="nearest", vmin=0, vmax=8)
     fig.colorbar(mesh, ax=ax, extend="max", label="largest $\\log_{10}|y_k|$ of a run from one")
     line = {**THEORY, "color": "white", "linewidth": 2.2}
     ax.plot(result.map_beta, 2 / (1 - result.map_beta), **line)
@@ -173,7 +172,7 @@ def tradeoff(result: Straight) -> Figure:
         left.plot(result.constants[one.argmin()], one.min(), "v", color=colour, ms=11)
     left.set(xscale="log", yscale="log", xlabel="$C$", ylabel="excess loss of $x$",
              title="The best C grows with the batch")  # fmt: skip
-    left.legend(loc="upper right")
+    left.legend(loc="upper left")
     shown = np.geomspace(1, max(30.0, 1.2 * result.C.max()), 100)
     right.plot(shown, 1 / (1 + shown), **THEORY, label="$1/(1+C)$")
     half = len(result.C) // 2
