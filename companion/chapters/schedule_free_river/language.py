@@ -125,3 +125,9 @@ def corpus(length: int, context: int) -> Corpus:
     symbols = torch.from_numpy(np.ascontiguousarray(data.x_train[:length]))
     cut = len(symbols) - max(int(VALIDATION * len(symbols)), context + 1)
     return Corpus(symbols[:cut], symbols[cut:], data.source)
+
+
+def halves(validation: torch.Tensor, count: int, context: int) -> torch.Tensor:
+    """Windows at equal distances, every other one to choose rates by and to report: ``(2, count / 2, context + 1)``."""
+    half = count // 2
+    return ensemble.spread(validation, 2 * half, context).unflatten(0, (half, 2)).transpose(0, 1)

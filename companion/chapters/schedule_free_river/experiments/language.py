@@ -7,10 +7,10 @@ import torch
 
 from companion.chapters.schedule_free_river.language import (
     AdamW,
-    Corpus,
     ScheduleFree,
     corpus,
     evaluate,
+    halves,
     together,
 )
 from companion.chapters.schedule_free_river.parameters import Parameters
@@ -62,12 +62,6 @@ def _shape(params: Parameters) -> Shape:
     return Shape(params.width, params.blocks, params.heads, params.context)
 
 
-def _held_out(params: Parameters, text: Corpus) -> torch.Tensor:
-    """Windows of validation, every other one to choose rates and to report: ``(2, count, context + 1)``."""
-    half = params.windows // 2
-    return ensemble.spread(text.validation, 2 * half, params.context).unflatten(0, (half, 2)).transpose(0, 1)
-
-
 def _lattice(params: Parameters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rate, beta and C of the Schedule-Free members, (G B 2,) each."""
     rates, betas = np.array(params.all_rates), np.array(params.all_betas)
@@ -83,7 +77,7 @@ def language(params: Parameters) -> Language:
     text = corpus(params.corpus, params.context)
     generator = params.generator(1)
     start = ensemble.flatten(ensemble.initial(shape, 1, generator)).to(device)
-    held_out = _held_out(params, text).to(device)
+    held_out = halves(text.validation, params.windows, params.context).to(device)
     rates, betas = np.array(params.all_rates), np.array(params.all_betas)
     lattice = (len(rates), len(betas), len(VARIANTS))
     rate, beta, C = _lattice(params)
@@ -179,7 +173,7 @@ def large(params: Parameters) -> Large:
     generator = params.generator(8)
     starts = ensemble.flatten(ensemble.initial(shape, replicas, generator, distinct=True))
     starts = starts.repeat_interleave(len(VARIANTS), 0).to(device)
-    held_out = _held_out(params, text)[1:].to(device)
+    held_out = halves(text.validation, params.windows, params.context)[1:].to(device)
     beta, rate = params.all_betas[-1], params.all_rates[-1]
     C = np.tile([1 / (1 - beta), params.C], replicas)
     warm_up = max(1, params.big_steps // 10)
