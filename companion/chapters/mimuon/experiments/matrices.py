@@ -66,7 +66,7 @@ HEIGHT, FREQUENCY, ROWS, COLUMNS = 0.3, 3.0, 8, 6
 SMOOTHNESS = 1 + HEIGHT * FREQUENCY**2
 NOISE = 1.0  # root of the variance of a gradient
 _TAU = {"gap": 0.02, "fro": 1.0}
-CAREFUL = 0.3  # the step size's factor for which the theorem holds from T = 100 on
+CAREFUL = 0.25  # the step size's factor for which the theorem holds from T = 47 on
 
 
 @dataclass(frozen=True)
