@@ -150,7 +150,7 @@ class AMUSE(ScheduleFree):
         for alike in batches(hidden, group["foreach"]):
             self._update_matrices(group, alike, lr, c, beta)
         others = [p for p in params if not _by_muon(group, p)]
-        for ys, grads, offsets, squares in self._gather(group, others, ("offset", "exp_avg_sq")):
+        for ys, grads, offsets, squares in self._gather(group, others, ("offset", "exp_avg_sq"), group["foreach"]):
             directions = normalized(grads, squares, group["beta2"], group["k"], group["eps"])
             _add_z(directions, ys, offsets, beta, group["weight_decay"])
             move(ys, offsets, directions, lr, c, beta, group["beta"])

@@ -31,7 +31,9 @@ change from step to step, as in :class:`~companion.optim.amuse.AMUSE`.
 tensor([0.1000, 0.2000, 0.3000, 0.4000], dtype=torch.float64)
 """
 
+import functools
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -197,21 +199,24 @@ class ScheduleFree(Optimizer):
         return float(group["lr"]) * (min(1.0, group["k"] / group["warmup_steps"]) if group["warmup_steps"] else 1.0)
 
     def _gather(
-        self, group: dict[str, Any], params: list[torch.Tensor], names: tuple[str, ...]
+        self, group: dict[str, Any], params: list[torch.Tensor], names: tuple[str, ...], together: bool | None
     ) -> list[tuple[list[torch.Tensor], ...]]:
-        """Lists that the group's arithmetic takes in one go: parameters, gradients and the named states."""
+        """Lists that the arithmetic takes in one go: parameters, gradients, named states, of one device and type.
+
+        One tensor at a time where ``together`` is ``False``, and by default on a CPU, whose cache a tensor may fit.
+        """
         for p in params:
             for name in names:
                 if name not in self.state[p]:
                     self.state[p][name] = torch.zeros_like(p, memory_format=torch.preserve_format)
         grads = [-p.grad if group["maximize"] else p.grad for p in params]
         columns = [as_real(c) for c in (params, grads, *([self.state[p][name] for p in params] for name in names))]
-        if not params:
-            return []
-        together = group["foreach"]
-        if together is None:
-            together = params[0].is_cuda and len({p.device for p in params}) == 1
-        return [tuple(columns)] if together else [tuple([t] for t in row) for row in zip(*columns, strict=True)]
+        lists: dict[Any, list[tuple[torch.Tensor, ...]]] = {}
+        for row in zip(*columns, strict=True):
+            y = row[0]
+            alone = not (y.is_cuda if together is None else together)
+            lists.setdefault(len(lists) if alone else (y.device, y.dtype), []).append(row)
+        return [tuple(map(list, zip(*rows, strict=True))) for rows in lists.values()]
 
 
 class ScheduleFreeSGD(ScheduleFree):
@@ -231,7 +236,7 @@ class ScheduleFreeSGD(ScheduleFree):
     C : length of the average, positive; ``None`` ties it to ``momentum``. A fraction ``1 / (1 + C)`` of the run is
         how far ``x`` lags behind ``y``
     maximize : whether to go uphill
-    foreach : whether to use torch's multi-tensor operations; ``None`` uses them for parameters on one GPU
+    foreach : whether to use torch's multi-tensor operations; ``None`` uses them for parameters on a GPU
 
     Raises
     ------
@@ -285,7 +290,7 @@ class ScheduleFreeSGD(ScheduleFree):
 
     def _update(self, group: dict[str, Any], params: list[torch.Tensor]) -> None:
         lr, c = self._advance(group)
-        for ys, directions, offsets in self._gather(group, params, ("offset",)):
+        for ys, directions, offsets in self._gather(group, params, ("offset",), group["foreach"]):
             if group["weight_decay"]:
                 directions = torch._foreach_add(directions, ys, alpha=group["weight_decay"])
             move(ys, offsets, directions, lr, c, group["momentum"], group["momentum"])
@@ -312,7 +317,10 @@ class ScheduleFreeAdamW(ScheduleFree):
     weight_lr_power : and by this power of the largest rate so far; at least 0
     C : length of the average, positive; ``None`` ties it to ``beta``
     maximize : whether to go uphill
-    foreach : whether to use torch's multi-tensor operations; ``None`` uses them for parameters on one GPU
+    foreach : whether to use torch's multi-tensor operations; ``None`` uses them for parameters on a GPU
+    compiled : whether to compile the step, which then reads and writes every weight once, as ``fused=True`` does in
+        torch: the first step takes as long as the compiler does, a second per tensor or so. Where ``torch.compile``
+        finds no compiler, one warning says so, and the step is as without it
 
     Raises
     ------
@@ -354,10 +362,11 @@ class ScheduleFreeAdamW(ScheduleFree):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        compiled: bool = False,
     ):
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "warmup_steps": warmup_steps}
         options |= {"r": r, "weight_lr_power": weight_lr_power, "C": C, "maximize": maximize, "foreach": foreach}
-        super().__init__(params, options)
+        super().__init__(params, options | {"compiled": compiled})
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -371,7 +380,15 @@ class ScheduleFreeAdamW(ScheduleFree):
     def _update(self, group: dict[str, Any], params: list[torch.Tensor]) -> None:
         lr, c = self._advance(group)
         beta, beta2 = group["betas"]
-        for ys, grads, offsets, squares in self._gather(group, params, ("offset", "exp_avg_sq")):
+        compiled = group["compiled"] and bool(params) and _can_compile()
+        together = True if compiled else group["foreach"]
+        for lists in self._gather(group, params, ("offset", "exp_avg_sq"), together):
+            if compiled:
+                scale = 1 / math.sqrt(1 - beta2 ** group["k"])
+                numbers = [beta2, 1 - beta2, scale, group["eps"], group["weight_decay"]]
+                if _one_pass(*lists, [*numbers, lr, lr * (beta * (1 - c) - 1), -beta * c, 1 - c]):
+                    continue
+            ys, grads, offsets, squares = lists
             directions = normalized(grads, squares, beta2, group["k"], group["eps"])
             if group["weight_decay"]:
                 torch._foreach_add_(directions, ys, alpha=group["weight_decay"])
@@ -411,6 +428,68 @@ def move(
     torch._foreach_add_(ys, offsets, alpha=kept - beta)
     torch._foreach_add_(offsets, directions, alpha=lr)
     torch._foreach_mul_(offsets, 1 - c)
+
+
+def adamw_pass(
+    ys: list[torch.Tensor],
+    grads: list[torch.Tensor],
+    offsets: list[torch.Tensor],
+    squares: list[torch.Tensor],
+    numbers: torch.Tensor,
+) -> None:
+    """What :func:`normalized` and :func:`move` do, with numbers in a tensor: a compiler makes one pass of it.
+
+    ``numbers`` are ``beta2``, ``1 - beta2``, ``1 / sqrt(1 - beta2^k)``, ``eps``, ``weight_decay``, ``lr``, the factors
+    of ``D`` and ``d`` in ``y``, and ``1 - c``: numbers of Python would be compiled in, and anew at every step.
+    """
+    beta2, rest, scale, eps, decay, lr, of_direction, of_offset, kept = numbers.unbind()
+    torch._foreach_mul_(squares, beta2)
+    torch._foreach_add_(squares, torch._foreach_mul(torch._foreach_mul(grads, grads), rest))
+    roots = torch._foreach_mul(torch._foreach_sqrt(squares), scale)
+    torch._foreach_add_(roots, eps)
+    directions = torch._foreach_div(grads, roots)
+    torch._foreach_add_(directions, torch._foreach_mul(ys, decay))
+    torch._foreach_add_(ys, torch._foreach_mul(directions, of_direction))
+    torch._foreach_add_(ys, torch._foreach_mul(offsets, of_offset))
+    torch._foreach_add_(offsets, torch._foreach_mul(directions, lr))
+    torch._foreach_mul_(offsets, kept)
+
+
+_no_compiler: list[str] = []
+"""Why this process cannot compile; empty as long as nothing has failed."""
+
+
+@functools.cache
+def _compiled_pass() -> Callable[..., None]:
+    return torch.compile(adamw_pass, fullgraph=True, dynamic=False)
+
+
+def _can_compile() -> bool:
+    return not _no_compiler
+
+
+def _one_pass(
+    ys: list[torch.Tensor],
+    grads: list[torch.Tensor],
+    offsets: list[torch.Tensor],
+    squares: list[torch.Tensor],
+    numbers: list[float],
+) -> bool:
+    """Whether the compiled step was made; where none can be compiled nothing has changed, and one warning is given."""
+    exact = torch.float64 if ys[0].dtype == torch.float64 else torch.float32
+    on_device = torch.tensor(numbers, dtype=exact).to(ys[0].device, non_blocking=True)
+    try:
+        _compiled_pass()(ys, grads, offsets, squares, on_device)
+    except torch._dynamo.exc.TorchDynamoException as error:
+        reason = str(error).partition("\n")[0]
+        _no_compiler.append(reason)
+        warnings.warn(
+            f"ScheduleFreeAdamW: compiled=True needs a compiler that works ({reason}); it steps by foreach instead",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _check_C(C: float | None) -> None:

@@ -1,12 +1,14 @@
 import copy
 import math
+import shutil
+import warnings
 
 import pytest
 import pytorch_optimizer
 import schedulefree
 import torch
 
-from companion.optim import ScheduleFreeAdamW, ScheduleFreeSGD, averaging_weights
+from companion.optim import ScheduleFreeAdamW, ScheduleFreeSGD, averaging_weights, schedule_free
 
 # A few hundred roundings of float64 on numbers of order one.
 ROUNDING = {"rtol": 0, "atol": 1e-12}
@@ -73,8 +75,9 @@ OPTIONS = [
 @pytest.mark.parametrize("foreach", [True, False])
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
-def test_optimizer_follows_the_formulas_at_x_y_and_z(kind, options, beta, foreach):
+@pytest.mark.parametrize("kind", ["SGD", "AdamW", "AdamW, one pass"])
+def test_optimizer_follows_the_formulas_at_x_y_and_z(kind, options, beta, foreach, monkeypatch):
+    monkeypatch.setattr(schedule_free, "_compiled_pass", lambda: schedule_free.adamw_pass)  # what is compiled
     params = start()
     names = {"weight_decay": "decay", "warmup_steps": "warmup", "weight_lr_power": "power"}
     formula = {names.get(name, name): value for name, value in options.items()}
@@ -82,7 +85,9 @@ def test_optimizer_follows_the_formulas_at_x_y_and_z(kind, options, beta, foreac
         optimizer = ScheduleFreeSGD(params, lr=0.1, momentum=beta, foreach=foreach, **options)
         reference = Reference(params, 0.1, beta, **formula)
     else:
-        optimizer = ScheduleFreeAdamW(params, lr=0.1, betas=(beta, 0.97), foreach=foreach, **options)
+        optimizer = ScheduleFreeAdamW(
+            params, lr=0.1, betas=(beta, 0.97), foreach=foreach, **options, compiled="pass" in kind
+        )
         reference = Reference(params, 0.1, beta, 0.97, **formula)
     for t, grads in enumerate(gradients(60)):
         step(optimizer, params, grads)
@@ -98,6 +103,56 @@ def test_optimizer_follows_the_formulas_at_x_y_and_z(kind, options, beta, foreac
     optimizer.eval()
     xyz = [flat(column) for column in zip(*map(optimizer.iterates, params), strict=True)]
     assert all(torch.allclose(a, b, **ROUNDING) for a, b in zip(xyz, expected, strict=True))
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="no compiler for torch.compile")
+def test_compiled_step_is_the_same_step():
+    params, others = start(), start()
+    options = {"lr": 0.05, "weight_decay": 0.1, "warmup_steps": 5, "C": 3.0}
+    compiled, plain = ScheduleFreeAdamW(params, **options, compiled=True), ScheduleFreeAdamW(others, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for grads in gradients(20):
+            step(compiled, params, grads)
+            step(plain, others, grads)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert torch.allclose(flat(params), flat(others), **ROUNDING)
+    compiled.eval()
+    plain.eval()
+    assert torch.allclose(flat(params), flat(others), **ROUNDING)
+
+
+def test_without_a_compiler_one_warning_is_given_and_the_step_made_as_ever(monkeypatch):
+    def fails(*_):
+        raise torch._dynamo.exc.TorchDynamoException("No working C++ compiler\nand a long story")
+
+    monkeypatch.setattr(schedule_free, "_compiled_pass", lambda: fails)
+    monkeypatch.setattr(schedule_free, "_no_compiler", [])
+    ends = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for compiled in (True, True, False):
+            params = start()
+            optimizer = ScheduleFreeAdamW(params, lr=0.05, compiled=compiled)
+            for grads in gradients(5):
+                step(optimizer, params, grads)
+            ends.append(flat(params))
+    assert [str(w.message) for w in caught] == [
+        "ScheduleFreeAdamW: compiled=True needs a compiler that works (No working C++ compiler); "
+        "it steps by foreach instead"
+    ]
+    assert torch.allclose(ends[0], ends[2], **ROUNDING)
+    assert torch.allclose(ends[1], ends[2], **ROUNDING)
+
+
+def test_tensors_of_several_types_are_compiled_apart(monkeypatch):
+    seen = []
+    monkeypatch.setattr(schedule_free, "_compiled_pass", lambda: lambda *lists: seen.append(lists))
+    params = [torch.nn.Parameter(torch.ones(2, dtype=t)) for t in (torch.float32, torch.float64, torch.float32)]
+    for p in params:
+        p.grad = torch.ones_like(p)
+    ScheduleFreeAdamW(params, compiled=True).step()
+    assert [(len(ys), numbers.dtype) for ys, _, _, _, numbers in seen] == [(2, torch.float32), (1, torch.float64)]
 
 
 def both(ours, mine, peer, theirs, steps=200):
