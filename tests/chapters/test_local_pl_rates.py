@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from companion.analysis.curvature import dense_hessian, gradient, jacobian
 from companion.chapters.local_pl_rates import CLAIMS, Parameters, experiments, rates, run, verify
 from companion.chapters.local_pl_rates.descent import asymptotic_rate, on_sphere, sgd
-from companion.chapters.local_pl_rates.experiments.networks import batch_step
+from companion.chapters.local_pl_rates.experiments.networks import GOAL, START, batch_step
+from companion.chapters.local_pl_rates.experiments.valleys import starts
 from companion.chapters.local_pl_rates.networks import descend, draw_task, extremes, linearized, train
 from companion.chapters.local_pl_rates.valleys import Bowl, Valley, near_torus
 
@@ -209,6 +210,14 @@ def test_starts_near_the_torus_have_the_heights_asked_for():
     assert float(Valley(torch.ones(3)).value(x)) == pytest.approx(float((h**2).sum() / 2))
 
 
+def test_starts_lie_on_both_sides_at_different_heights():
+    heights, angles = starts(np.random.default_rng(0), 100, 4, 0.02)
+    assert 0.3 < (heights > 0).mean() < 0.7
+    assert 0.01 <= np.abs(heights).min() < 0.011
+    assert 0.019 < np.abs(heights).max() <= 0.02
+    assert np.ptp(angles) > 6
+
+
 # --- descent ------------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +280,15 @@ def test_rates_are_read_in_the_window_only():
     assert np.isnan(asymptotic_rate(0.99 ** steps[:40], 0.9, 1e-15))
 
 
+def test_a_path_has_exactly_the_mean_squares_rate_if_the_noise_is_orthogonal_to_the_iterate():
+    def orthogonal(problem, x):
+        return torch.stack([-x[:, 1], x[:, 0]], dim=1) / x.norm(dim=(1, 2), keepdim=True)
+
+    x = torch.tensor([[[0.3], [-0.4]]], dtype=torch.float64)
+    _, values = sgd(Bowl(torch.full((2,), 2.0).double()), x, 0.3, 20, sigma=3.0, directions=orthogonal)
+    assert values[1:, 0] / values[:-1, 0] == pytest.approx(float(rates.mode_rate(0.3, 2.0, 3.0)))
+
+
 # --- networks -----------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +313,13 @@ def test_networks_and_their_derivatives_equal_a_plain_computation(nets):
     each = task.residuals(theta)[..., None] * J
     mean = torch.stack([each[k, chosen[k]].mean(0) for k in range(3)])
     assert torch.allclose(task.pull(theta, chosen), mean, atol=1e-12)
+
+
+def test_sizes_of_weights_and_targets_are_those_asked_for():
+    task, theta = draw_task(np.random.default_rng(1), 40, 30, 50, 3, 0.7, 2.5)
+    w, v = task.layers(theta)
+    for found, size in ((w, 0.7), (v, 0.7 / 50**0.5), (task.targets, 2.5), (task.inputs, 1)):
+        assert float(found.std()) == pytest.approx(size, rel=0.05)
 
 
 def test_the_noise_of_one_sample_is_its_variance_and_below_the_bound(nets):
@@ -366,6 +391,80 @@ def test_steps_of_batches_grow_with_the_batch_up_to_that_of_the_whole_sample(net
 # --- the whole ----------------------------------------------------------------------------------------------------
 
 
+def test_networks_are_compared_with_the_recursion_at_the_steps_and_on_the_batches_that_are_named(params, results):
+    found = results.networks
+    shape = params.d_in, params.init_scale, params.target_scale
+    task, initial = draw_task(params.rng(11), params.n_nets, params.n_samples, params.width, *shape)
+    trained = train(task, initial, params.train_steps, START)
+    ended = train(task, trained.theta, params.train_steps, GOAL)
+    J, steps = jacobian(task.residuals, ended.theta), params.net_steps
+    kernel, r = J @ J.mT, task.residuals(trained.theta)
+    low, high = extremes(kernel / params.n_samples)
+    assert found.condition == pytest.approx((high / low).numpy())
+    assert found.over.bound == pytest.approx(2 * J.square().sum(-1).amax(-1).numpy())
+    assert found.over.noise[0] == pytest.approx(task.noise(initial)[1].numpy())
+
+    def same(ratios, lr, *batch):
+        _, losses = descend(task, trained.theta, lr, steps, *batch)
+        linear = linearized(kernel, r, lr, steps, *batch)
+        for net in range(params.n_nets):
+            both = np.stack([losses[:, net], linear[:, net]])
+            last = int((both.min(0) > 1e-24).cumprod().sum()) - 1
+            fall = np.log(both[:, last] / both[:, last // 4])
+            assert ratios[net] == pytest.approx(fall[0] / fall[1], rel=1e-6)
+
+    for row, lr in enumerate((1 / high, 2 / (low + high), 0.6 / (low + high))):
+        same(found.gd[row], lr)
+    rng = params.rng(13)
+    for row, batch in enumerate(params.batches):
+        chosen = torch.tensor(rng.integers(params.n_samples, size=(steps, params.n_nets, batch)))
+        same(found.sgd[row], batch_step(kernel, batch), chosen)
+
+
+def test_the_picture_shows_the_valley_and_its_least_curvature(results):
+    r = results.ring
+
+    def f(x, y):
+        return (1 + 0.5 * y / np.hypot(x, y)) * ((x * x + y * y - 1) / 2) ** 2 / 2
+
+    d = 1e-4
+    for i, j in ((40, 90), (20, 64), (75, 80)):
+        x, y = r.axis[j], r.axis[i]
+        assert r.value[i, j] == pytest.approx(f(x, y))
+        xx, yy = f(x + d, y) + f(x - d, y) - 2 * f(x, y), f(x, y + d) + f(x, y - d) - 2 * f(x, y)
+        xy = (f(x + d, y + d) + f(x - d, y - d) - f(x + d, y - d) - f(x - d, y + d)) / 4
+        least = np.linalg.eigvalsh(np.array([[xx, xy], [xy, yy]]) / d**2)[0]
+        assert r.curvature[i, j] == pytest.approx(least, abs=1e-5)
+    assert f(*r.gd[-1]) < 1e-6 < f(*r.gd[0])
+
+
+def test_the_spectrum_of_the_valley_is_that_of_the_page(params, results):
+    between = [params.mu] * 3 + [(params.mu * params.L) ** 0.5] + [params.L] * 3
+    assert np.allclose(results.geometry.eigenvalues[0], [0] * 7 + between, atol=1e-8)
+    assert results.momentum.plain == pytest.approx(((params.L - params.mu) / (params.L + params.mu)) ** 2)
+
+
+def test_sgd_is_run_at_the_best_step_at_six_tenths_of_it_and_half_way_to_the_largest(results):
+    r = results.noisy
+    for sigma, (best, less, more) in zip(r.sigma, r.lr, strict=True):
+        steps = np.linspace(0, 2 / (r.L + sigma / 2), 4001)
+        assert best == pytest.approx(steps[rates.rate(steps, r.mu, r.L, sigma).argmin()], abs=steps[1] * 1.1)
+        assert (less, more) == pytest.approx((0.6 * best, (best + steps[-1]) / 2))
+
+
+def test_random_covariances_come_near_the_worst_one_and_do_not_all(results):
+    r = results.covariances
+    assert r.excess.max() > -0.01
+    assert np.median(r.excess) < -1e-3
+
+
+def test_additive_noise_ends_on_its_stationary_plateau(params, results):
+    decay = results.paths.decay[1]
+    lr, a = rates.optimal_step(params.mu, params.L, params.sigma), 1e-6
+    stationary = params.mu / 2 * lr**2 * a / (1 - (1 - lr * params.mu) ** 2)
+    assert decay[len(decay) // 2 :].mean() == pytest.approx(stationary, rel=0.1)
+
+
 def test_verdicts_are_sound(params, results):
     verdicts = verify(params, results)
     assert verdicts.sound, str(verdicts)
@@ -386,6 +485,7 @@ def test_verdicts_are_sound(params, results):
         (["C3a"], "noisy", lambda r: {"bowl": r.noiseless}),
         (["C3a"], "noisy", lambda r: {"tangential": r.isotropic}),
         (["C3b"], "paths", lambda r: {"decay": r.decay[::-1]}),
+        (["C3b"], "paths", lambda r: {"decay": r.decay**2}),
         (["C4a"], "covariances", lambda r: {"excess": r.excess + 1e-3}),
         (["C4b"], "optimum", lambda r: {"at_step": r.at_step + 1e-3}),
         (["C4c"], "paths", lambda r: {"measured": r.measured[::-1]}),

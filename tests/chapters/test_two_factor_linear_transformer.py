@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.stats import kstest
 
 from companion.analysis.curvature import dense_hessian
 from companion.chapters.two_factor_linear_transformer import CLAIMS, Parameters, experiments, figures, run, verify
@@ -32,6 +33,7 @@ from companion.chapters.two_factor_linear_transformer.cubic import (
     superstable,
     two_cycle,
 )
+from companion.chapters.two_factor_linear_transformer.experiments import balanced, noise, plane, reduction
 from companion.chapters.two_factor_linear_transformer.experiments.noise import _converged
 from companion.chapters.two_factor_linear_transformer.experiments.reduction import MU
 from companion.chapters.two_factor_linear_transformer.minibatch import (
@@ -388,6 +390,80 @@ def test_the_transformer_was_trained_on_all_prompts_and_at_steps_beyond_one(resu
     assert np.abs(np.prod(r.one.model[:, -1, 1:], -1) - 1).min() > 1e-3  # it does not sit at the solution
 
 
+def test_models_carry_an_inert_part_take_large_steps_and_see_batches_of_two_sizes(params, monkeypatch):
+    calls, original = [], reduction._follow
+
+    def spy(model, how, batches, lr, mu):
+        calls.append((float(how.rest(model).norm()), {len(batch.target) for batch in batches}, max(mu), len(mu)))
+        return original(model, how, batches, lr, mu)
+
+    monkeypatch.setattr(reduction, "_follow", spy)
+    experiments.transformer.compute(params)
+    rests, sizes, largest, lengths = zip(*calls, strict=True)
+    one, whitened = slice(0, params.n_prompts * len(MU)), slice(-2 * len(MU), -len(MU))
+    assert min(rests[one]) > 0.5
+    assert largest[one] == MU * params.n_prompts
+    assert set(lengths) == {10}
+    assert sizes[whitened] == ({1, 2},) * len(MU)
+    assert all(0.5 * mu < most <= mu for mu, most in zip(MU, largest[whitened], strict=True))
+
+
+def test_starts_fill_the_interval_and_the_ellipse(params):
+    rng, mu = np.random.default_rng(0), np.array([0.4, 1.7])
+    z = balanced._starts(rng, mu, 4000, "cpu").numpy() / reach(mu)[:, None]
+    assert kstest(z[0], "uniform", (-1, 2)).pvalue > 1e-3
+    assert kstest(z[1], "uniform", (-1, 2)).pvalue > 1e-3
+    for u, v in (plane._inside(rng, mu, 4000, "cpu"), noise._inside(rng, torch.tensor(mu)[:, None], (2, 4000), "cpu")):
+        filled = level(u.numpy(), v.numpy(), mu[:, None])  # uniform in a disc: so is the square of the radius
+        assert kstest(filled[0], "uniform").pvalue > 1e-3
+        assert kstest(filled[1], "uniform").pvalue > 1e-3
+
+
+def test_losses_of_the_cycle_of_two_are_those_of_its_closed_form(params, results):
+    loss = lambda mu: ((two_cycle(mu) ** 2 - 1) ** 2 / 2).mean(0)
+    r, sweep = results.regions, experiments.sweep(params)
+    cycle = (r.mu > 1) & (r.mu < 1.2)
+    assert cycle.any()
+    assert np.allclose(r.loss[cycle], loss(r.mu[cycle]), rtol=1e-3)
+    assert r.balanced[r.mu == 0.5] < 0.02
+    cycle = (sweep.mu > 1) & (sweep.mu < 1.2)
+    assert np.allclose(sweep.late[:, cycle], loss(sweep.mu[cycle]), rtol=1e-3)
+    u, v = (x.numpy() for x in plane._inside(params.rng(9), sweep.mu, 200, "cpu"))
+    for _ in range(30):
+        u, v = product_step(u, v, sweep.mu[:, None])
+    early = np.quantile((u * v - 1) ** 2 / 2, [0.25, 0.5, 0.75], axis=1)
+    slow = early[0] > 1e-12  # above what rounding decides
+    assert np.allclose(sweep.early[:, slow], early[:, slow], rtol=1e-3)
+    assert slow.sum() > 10
+
+
+def test_orbits_on_the_ellipse_reach_all_angles_evenly(results):
+    assert kstest(results.exponents.angles, "uniform", (-np.pi, 2 * np.pi)).pvalue > 1e-3
+
+
+def test_the_border_of_the_maps_is_the_ellipse_to_the_last_pixel(params):
+    r = experiments.basins(params)
+    u, v = (r.total + r.gap[:, None]) / 2, (r.total - r.gap[:, None]) / 2
+    for k, mu in enumerate(r.mu):
+        assert np.array_equal(np.isnan(r.escape[k]), level(u, v, mu) < 1)
+
+
+def test_the_map_of_laws_follows_the_exponent(results):
+    r = results.laws
+    mean, half = np.meshgrid(r.mean, r.half_width)
+    exponent, known = two_point_exponent(mean, half), ~np.isnan(r.share)
+    assert known.sum() > 10
+    assert (r.share[known & (exponent < -0.3)] > 0.9).all()
+    assert (r.share[known & (exponent > 0.1)] < 0.1).all()
+
+
+def test_random_steps_up_to_the_bound_stay_inside_and_larger_ones_do_not(results):
+    r = results.robust
+    assert r.reached[0] <= 1 + 1e-9
+    assert r.bounded[0] == 1
+    assert r.bounded[2] < 0.1
+
+
 def test_rising_losses_start_at_the_threshold(results):
     r = results.phases
     assert (r.rising_near[r.mu < MONOTONE] == 0).all()
@@ -473,6 +549,7 @@ def test_verdicts_are_sound(params, results):
         (["C6b"], lambda r: {"cycles": dataclasses.replace(r.cycles, inner=r.cycles.inner + 0.01)}),
         (["C7a"], lambda r: {"regions": dataclasses.replace(r.regions, flatness=r.regions.flatness + 0.1)}),
         (["C7b"], lambda r: {"regions": dataclasses.replace(r.regions, balanced=r.regions.balanced * 0.5)}),
+        (["C7b"], lambda r: {"regions": dataclasses.replace(r.regions, loss=r.regions.loss / 10)}),
         (["C8a"], lambda r: {"transformer": dataclasses.replace(r.transformer, whitened=r.transformer.unwhitened)}),
         (["C8b"], lambda r: {"robust": dataclasses.replace(r.robust, reached=r.robust.reached + 0.01)}),
         (["C8c", "C8d"], lambda r: {"laws": dataclasses.replace(r.laws, converged=1 - r.laws.converged)}),

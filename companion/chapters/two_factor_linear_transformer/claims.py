@@ -132,6 +132,8 @@ def chaos(results: Results, phase: str) -> Measured:
     within = (low < r.mu) & (r.mu < high)
     if not within.any():
         raise Undecided(f"mu_max: the diagram has no μ between {low:.3g} and {high:.3g}")
+    if phase == "chaos" and np.ptp(r.mu[within]) < (high - low) / 2:
+        raise Undecided(f"mu_min, mu_max: the diagram has less than half of the μ between {low:.3g} and {high:.3g}")
     least = results.phases.lyapunov[list(GROUPS).index(phase)].min()
     return phases(results, phase) | {"exponent": least, "chaotic": (r.along[within] > 0.02).mean()}
 
@@ -308,7 +310,7 @@ def training(results: Results, side: str) -> Measured:
         "converged": _ends(r.converged[chosen]),
         "balanced": _ends(r.balanced[chosen]),
         "flatness": math.inf if np.isnan(flat).all() else np.nanmax(flat),
-        "loss": _ends(r.loss[chosen]),
+        "loss": (r.loss[chosen] / np.abs(r.mu[chosen] - 1)).min(),
     }
 
 
@@ -329,8 +331,9 @@ C7b = Claim(
     id="C7b",
     says="Large steps change the attractor: for 1 < μ < 2 almost no start inside the ellipse reaches the solution; all "
     "stay bounded, almost all end balanced and keep a loss.",
-    criterion="max(converged) < 0.001 and min(balanced) > 0.97 and min(loss) > 0.001",
-    reason="shares of random starts and mean loss, worst μ; no minimum is stable there, which is a theorem",
+    criterion="max(converged) < 0.001 and min(balanced) > 0.97 and loss > 0.1",
+    reason="shares of random starts, and mean loss over μ − 1, worst μ: about 1/2 on the cycle of two, 0.19 and more "
+    "on all balanced attractors; no minimum is stable there, which is a theorem",
     measure=training,
     on="above one",
     control=Control("below μ = 1: the loss vanishes, and the imbalance stays", on="below one"),
