@@ -95,7 +95,7 @@ def geometry(result: Geometry, descent: Descent) -> Figure:
 
 @plotting.figure(
     alt="Measured rates in the winding valley over the rates that theory predicts, for gradient descent and SGD. With "
-    "the spectrum at the limit all points lie on the diagonal; with that at the start they scatter around it."
+    "the spectrum at the limit all points lie on the diagonal; with that at the start most lie above it."
 )
 def limits(result: Limits) -> Figure:
     """Measured against predicted rates, from the spectrum at the limit and at the start."""

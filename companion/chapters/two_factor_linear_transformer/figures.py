@@ -142,7 +142,7 @@ def glance(diagram: Diagram) -> Figure:
 
 @plotting.figure(
     alt="Four panels, one for each step size. The loss of the trained transformer, dots, lies on the line of the "
-    "product map: falling straight, falling with alternation, in a cycle, and without order."
+    "product map: falling fast at mu = 0.4, slowly at 0.9, and up and down without order at 1.4 and 1.9."
 )
 def reduction(result: Transformer) -> Figure:
     """Losses of the transformer on one prompt beside those of the map."""
@@ -166,9 +166,9 @@ def reduction(result: Transformer) -> Figure:
 
 
 @plotting.figure(
-    alt="Left: for a step just below the threshold the loss of a start falls in every step, just above it rises once "
-    "before it falls. Right: share of balanced starts whose loss rises over mu, zero up to the dashed threshold, then "
-    "climbing to one."
+    alt="Left: the error after a step over the error before, for three step sizes. Up to the threshold the curve stays "
+    "in the grey region where the loss falls, at the threshold it touches the border, at 0.95 a part lies beyond. "
+    "Right: share of balanced starts whose loss rises over mu, zero up to the dashed threshold, then climbing to one."
 )
 def catapult(phases: Phases) -> Figure:
     """A step of the error against the error, and the share of starts whose loss rises."""
