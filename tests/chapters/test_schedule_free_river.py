@@ -73,7 +73,7 @@ REFUSED = (
     ({"betas": [0.5, 0.5]}, "betas: got [0.5, 0.5], allowed: at least two different values"),
     ({"rates": [1e-2, 1e-2]}, "rates: got"),
     ({"width": 33}, "width: got 33, allowed: a multiple of heads (2)"),
-    ({"batch": 30}, "big_batch: got 24, allowed: more than batch (30)"),
+    ({"batch": 30}, "big_batch: got 32, allowed: more than batch (30)"),
     ({"width": 1024, "blocks": 12, "betas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}, "width: got 1024, allowed: at most"),
     ({"context": 1024, "width": 1024, "big_batch": 1024}, "big_batch: got 1024, allowed: at most"),
     ({"betas": [0.1, 0.99]}, "betas: got 0.99 in it"),
@@ -465,7 +465,7 @@ def test_the_best_constant_grows_like_the_root_of_the_batch(results):
         (["C5a"], lambda r: {"straight": dataclasses.replace(r.straight, lag=2 * r.straight.lag)}),
         (["C5b"], lambda r: {"bent": dataclasses.replace(r.bent, x_distance=r.bent.y_distance)}),
         (["C5c"], lambda r: {"language": dataclasses.replace(r.language, y_average=r.language.x)}),
-        (["C6a", "C6b"], lambda r: {"language": dataclasses.replace(r.language, x=r.language.x[..., [0, 0]])}),
+        (["C6"], lambda r: {"language": dataclasses.replace(r.language, x=r.language.x[..., [0, 0]])}),
         (["C7a"], lambda r: {"large": dataclasses.replace(r.large, x=r.large.x[..., ::-1])}),
         (["C7b"], lambda r: {"straight": dataclasses.replace(r.straight, excess=r.straight.still)}),
         (["C8"], lambda r: {"language": dataclasses.replace(r.language, x=r.language.z)}),
@@ -481,5 +481,6 @@ def test_too_short_runs_leave_the_language_models_undecided():
     tiny = Parameters.resolve(device="cpu", **TINY)
     verdicts = verify(tiny, run(tiny))
     undecided = {v.claim for v in verdicts if not v.decided}
-    assert {"C1", "C2a", "C2b", "C5c", "C6a", "C6b", "C7a", "C8"} <= undecided
+    assert {"C1", "C2a", "C2b", "C5a", "C5c", "C6", "C7a", "C8"} <= undecided
     assert all("steps" in verdicts[claim].criterion for claim in undecided)
+    assert len(undecided) < len(CLAIMS) / 2

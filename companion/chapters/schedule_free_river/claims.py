@@ -245,6 +245,9 @@ def river(results: Results, law: str) -> Measured:
     """Relative distances of lag and variances from their laws, over betas and both variants."""
     r = results.straight
     lag = {"T / (1 + C)": r.lag_law, "(1 − β)T": (1 - r.beta) * r.steps}[law]
+    needed = 8 * r.C.max() / r.rate
+    if r.steps < needed:
+        raise Undecided(f"river_steps: the laws are for T well above C/((1 − β)γλ), at least {needed:.0f} steps here")
     return {
         "lag": np.abs(r.lag / lag - 1).max(),
         "y": np.abs(r.y_variance / r.y_law - 1).max(),
@@ -312,22 +315,29 @@ C5c = Claim(
 )
 
 
-def worst_average(results: Results, variant: str) -> Measured:
-    """The same gap for the worst of all rates and betas."""
+def robust(results: Results, variant: str) -> Measured:
+    """The same gap for the worst of all rates and betas; x on the bent river; and the gain with the smallest beta.
+
+    The gain is the original's loss less the variant's, each at its best rate, which is chosen on the other half.
+    """
     _worth_a_look(results)
-    k = {"original": 0, "refined": 1}[variant]
-    gap = (results.language.x - results.language.y_average)[:, :, k]
-    return {"gap": gap.max(), "bend": results.bent.x_distance[k].max()}
+    r, k = results.language, {"original": 0, "refined": 1}[variant]
+    best = [r.x[r.chosen_x[:, 0, v].argmin(), 0, v] for v in (0, k)]
+    return {
+        "gap": (r.x - r.y_average)[:, :, k].max(),
+        "bend": results.bent.x_distance[k].max(),
+        "gain": best[0] - best[1],
+    }
 
 
-C6a = Claim(
-    id="C6a",
+C6 = Claim(
+    id="C6",
     says="The refined method is robust to β: whatever β and rate, what it returns is as good as a running average of "
-    "its last gradient points, and x stays on the bent river.",
-    criterion="gap < 0.02 and bend < 0.05",
-    reason="largest gap in nats over rates and betas, below .007 over seeds, .1 to .2 for the original; largest "
-    "distance from the river, .003 against .43",
-    measure=worst_average,
+    "its last gradient points, x stays on the bent river, and with the smallest β its loss is below the original's.",
+    criterion="gap < 0.02 and bend < 0.05 and gain > 0",
+    reason="largest gap in nats over rates and betas, below .007 over seeds, .14 to .18 for the original; largest "
+    "distance from the river, .003 against .43; gain at the best rates .04 to .13",
+    measure=robust,
     on="refined",
     control=Control("the original method on the same windows and rates", on="original"),
     figure="betas",
@@ -339,27 +349,8 @@ def tuned(results: Results, readout: str) -> Measured:
     _worth_a_look(results)
     r = results.language
     adam = r.adam_decayed[r.chosen_adam.argmin()]
-    b, k, losses = {
-        "refined, smallest β": (0, 1, r.x),
-        "original, smallest β": (0, 0, r.x),
-        "refined, largest β": (-1, 1, r.x),
-        "z of the refined, largest β": (-1, 1, r.z),
-    }[readout]
-    return {"excess": losses[r.chosen_x[:, b, k].argmin(), b, k] - adam}
-
-
-C6b = Claim(
-    id="C6b",
-    says="With the smallest β the refined method is level with AdamW that was decayed at the known horizon, each at "
-    "the best of the same rates; the original is not.",
-    criterion="excess < 0.03",
-    reason="loss minus decayed AdamW's, in nats; −.04 to −.01 refined, .05 to .09 original",
-    measure=tuned,
-    on="refined, smallest β",
-    control=Control("the original method with that β, at the best of the same rates", on="original, smallest β"),
-    stance="added",
-    figure="betas",
-)
+    losses = {"x": r.x, "z": r.z}[readout]
+    return {"excess": losses[r.chosen_x[:, -1, 1].argmin(), -1, 1] - adam}
 
 
 def large_batch(results: Results, batch: str) -> Measured:
@@ -373,7 +364,7 @@ C7a = Claim(
     id="C7a",
     says="With a large batch the refined method has a lower loss than the original after as many steps.",
     criterion="gain > 0.01",
-    reason="mean over replicas, in nats; .02 to .05 with the large batch",
+    reason="mean over replicas, in nats; .03 to .07 with the large batch, negative with the small one",
     measure=large_batch,
     on="large",
     control=Control("the same β, rate, C and number of steps with the small batch", on="small"),
@@ -412,14 +403,14 @@ C8 = Claim(
     criterion="excess < 0.08",
     reason="loss minus decayed AdamW's, in nats; 0 to .04 over seeds",
     measure=tuned,
-    on="refined, largest β",
-    control=Control("the base iterate z of the same run, not averaged", on="z of the refined, largest β"),
+    on="x",
+    control=Control("the base iterate z of the same run, not averaged", on="z"),
     stance="restated",
     changed="At our scale and for one horizon; the abstract speaks of language models at scale.",
     figure="betas",
 )
 
-CLAIMS = (C1, C2a, C2b, C3a, C3b, C4a, C4b, C4c, C4d, C4e, C4f, C5a, C5b, C5c, C6a, C6b, C7a, C7b, C8)
+CLAIMS = (C1, C2a, C2b, C3a, C3b, C4a, C4b, C4c, C4d, C4e, C4f, C5a, C5b, C5c, C6, C7a, C7b, C8)
 
 
 def _quantities(results: Results) -> dict[str, object]:

@@ -6,6 +6,7 @@ groups are computed together, on the same windows of text, at the points where e
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -119,6 +120,7 @@ class Corpus:
     source: str
 
 
+@lru_cache(maxsize=2)
 def corpus(length: int, context: int) -> Corpus:
     """The first ``length`` symbols of Python's standard library, or of the user's own text, split by position."""
     data = load_dataset("text", split=False, normalize="none")

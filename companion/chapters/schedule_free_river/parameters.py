@@ -46,9 +46,10 @@ class Parameters(parameters.Parameters):
     batch: int = parameter("windows in a batch", quick=1, paper=32, ge=1, le=512)
     ema: float = parameter("decay ρ of the running averages over the last S' steps", quick=0.97, paper=0.99, ge=0.5,
                            le=0.9999)  # fmt: skip
-    big_batch: int = parameter("windows in a large batch", quick=24, paper=256, ge=2, le=1024)
+    big_batch: int = parameter("windows in a large batch", quick=32, paper=256, ge=2, le=1024)
     big_steps: int = parameter("steps with the large and with the small batch", quick=100, paper=600, ge=30,
                                le=50_000)  # fmt: skip
+    big_C: float = parameter("C of the refined method there", quick=50.0, paper=200.0, ge=1, le=1000)
     big_replicas: int = parameter("runs of each method there, with starts of their own", quick=3, paper=2, ge=1, le=16)
     width: int = parameter("width of the language models, a multiple of heads", quick=32, paper=512, ge=8, le=1024)
     blocks: int = parameter("their blocks", quick=1, paper=6, ge=1, le=12)
@@ -69,7 +70,7 @@ class Parameters(parameters.Parameters):
     bend_rate: float = parameter("step size γ on the bent river", quick=0.02, ge=1e-3, le=0.05)
     bend_steps: int = parameter("steps on the bent river", quick=1000, paper=4000, ge=100, le=20_000)
     bend_C: float = parameter("C of the refined method on the bent river", quick=20.0, ge=1, le=200)
-    replicas: int = parameter("noises on the straight river", quick=1000, paper=20_000, ge=10, le=100_000)
+    replicas: int = parameter("noises on the straight river", quick=2000, paper=20_000, ge=10, le=100_000)
     river_steps: int = parameter("steps T on the straight river", quick=3000, paper=10_000, ge=200, le=50_000)
     river_rate: float = parameter("effective step size (1 − β)γ there", quick=0.1, ge=0.02, le=0.5)
 

@@ -175,7 +175,7 @@ def large(params: Parameters) -> Large:
     starts = starts.repeat_interleave(len(VARIANTS), 0).to(device)
     held_out = halves(text.validation, params.windows, params.context)[1:].to(device)
     beta, rate = params.all_betas[-1], params.all_rates[-1]
-    C = np.tile([1 / (1 - beta), params.C], replicas)
+    C = np.tile([1 / (1 - beta), params.big_C], replicas)
     warm_up = max(1, params.big_steps // 10)
     losses, batches = [], [params.batch, params.big_batch]
     for batch in batches:
@@ -185,4 +185,4 @@ def large(params: Parameters) -> Large:
             symbols = drawn.unflatten(0, (replicas, batch)).repeat_interleave(len(VARIANTS), 0)
             together(shape, (free,), symbols, (min(1.0, step / warm_up),))
         losses.append(evaluate(shape, free.x, held_out).reshape(replicas, len(VARIANTS)))
-    return Large(rate, beta, params.C, np.array(batches), np.stack(losses))
+    return Large(rate, beta, params.big_C, np.array(batches), np.stack(losses))

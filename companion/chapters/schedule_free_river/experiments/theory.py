@@ -139,8 +139,8 @@ def thresholds(params: Parameters) -> Thresholds:
     """Growth on both sides of the thresholds, powers, the frozen condition and the map of early blow-ups."""
     beta = np.array([0.2, 0.5, 0.8, 0.9])
     edge = stability.threshold(beta)
-    growth = [_growth(q, beta) for q in ((1 - NEAR) * edge, (1 + NEAR) * edge)]
-    growth += [_growth(np.full(len(beta), q), beta) for q in (2 * (1 - NEAR), 2 * (1 + NEAR))]
+    limits = np.stack([edge, edge, np.full(len(beta), 2.0), np.full(len(beta), 2.0)])
+    growth = _growth(limits * (1 + NEAR * np.array([[-1], [1], [-1], [1]])), beta)
     power_beta, power_C = np.array([0.5, 0.5, 0.8, 0.3]), np.array([2.0, 5.0, 5.0, 2.5])
     first, last = FIT
     paths = stability.log_path(0.5, power_beta, power_C, last)
@@ -169,6 +169,7 @@ class Straight:
     beta: np.ndarray  #: of the first R runs, (R,)
     C: np.ndarray  #: (R,)
     steps: int  #: T
+    rate: float  #: effective step size, (1 - beta) lr
     lag: np.ndarray  #: steps by which x is behind y, (R,)
     lag_law: np.ndarray  #: T / (1 + C), (R,)
     y_variance: np.ndarray  #: across the valley, mean over replicas and the last tenth, (R,)
@@ -212,6 +213,7 @@ def straight(params: Parameters) -> Straight:
         beta[:main],
         C[:main],
         steps,
+        params.river_rate,
         lag=(behind / speed)[:main],
         lag_law=valley.lag(steps, C[:main]),
         y_variance=y_variance[:main],
