@@ -209,7 +209,7 @@ print(language.source)
 plotting.show(figures.language(language), name="language")
 
 # %% [markdown]
-# Muon and the two MiMuon end together, SGD and AdamW above them.
+# Muon and the two MiMuon end together, SGD and Adam above them.
 #
 # ## Verdicts
 

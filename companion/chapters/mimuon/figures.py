@@ -15,7 +15,7 @@ from companion.chapters.mimuon.experiments import (  # fmt: skip
     Sensitivity,
     Slider,
 )
-from companion.chapters.mimuon.experiments.language import ADAMW
+from companion.chapters.mimuon.experiments.language import ADAM
 from companion.chapters.mimuon.experiments.language import SGD as SGD_TUNED
 from companion.chapters.mimuon.experiments.linear import (
     CLIP,
@@ -42,7 +42,7 @@ COLOURS = {
     "MiMuon, norm": PALETTE["sky"],
     "MiMuon, least value": PALETTE["red"],
     "clipped spectrum": PALETTE["green"],
-    "AdamW": PALETTE["orange"],
+    "Adam": PALETTE["orange"],
 }
 MARKERS = {SGD: "s", MATCHED: "x", MUON: "o", GAP: "D", NORM: "v", SIGMA: "P", CLIP: "^"}
 LABELS = {
@@ -295,13 +295,13 @@ def convergence(result: Convergence) -> Figure:
 
 
 @plotting.figure(
-    alt="Left: training loss minus Muon's, smoothed, over the steps; both MiMuon stay near zero, SGD and AdamW rise to "
+    alt="Left: training loss minus Muon's, smoothed, over the steps; both MiMuon stay near zero, SGD and Adam rise to "
     "about a tenth. Right: their test losses; three on the left are equal, two lie higher."
 )
 def language(result: Language) -> Figure:
     """Training curves and test losses of the best trials."""
     fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 4.4), width_ratios=(1.4, 1))
-    markers = {SGD_TUNED: "s", ADAMW: "X"} | MARKERS
+    markers = {SGD_TUNED: "s", ADAM: "X"} | MARKERS
     colours = {SGD_TUNED: COLOURS[SGD]} | COLOURS
     window = max(1, result.losses.shape[1] // 12)
     for k, method in enumerate(result.methods):

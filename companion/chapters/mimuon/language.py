@@ -10,7 +10,7 @@ from companion.models.ensemble import Shape, Weights, gradients, hidden
 from companion.optim.orthogonalize import newton_schulz
 
 ADAM_BETAS, ADAM_EPS = (0.9, 0.99), 1e-8
-MATCH_RMS = 0.2  # root mean square of an orthogonalized step over the step size: that of a typical step of AdamW
+MATCH_RMS = 0.2  # root mean square of an orthogonalized step over the step size: that of a typical step of Adam
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Member:
     """One of the models: how its blocks' matrices are trained. Embeddings and head are trained by Adam in all."""
 
     rule: Rule | None
-    """``None`` for AdamW."""
+    """``None`` for Adam."""
     lr: float
 
 
@@ -35,18 +35,16 @@ def train(
     batches: Sequence[torch.Tensor],
     beta: float,
     adam_lr: float,
-    decay: float = 0.0,
 ) -> tuple[Weights, torch.Tensor, torch.Tensor]:
     """Train all members on the same batches.
 
     Parameters
     ----------
-    shape, weights : the models, a member first axis; members with a rule come before those of AdamW
+    shape, weights : the models, a member first axis; members with a rule come before those of Adam
     members : as many as the weights have
     batches : windows ``(batch, context + 1)``, one for each step
     beta : weight of the new gradient in the momentum
     adam_lr : step size of Adam on embeddings, positions and head of the members with a rule
-    decay : decoupled weight decay of every matrix
 
     Returns
     -------
@@ -57,8 +55,8 @@ def train(
     count = len(rules)
     if any(member.rule is None for member in members[:count]):
         raise ValueError("members: those with a rule come first")
-    device = next(iter(weights.values())).device
-    rates = torch.tensor([member.lr for member in members], device=device)[:, None, None]
+    like = next(iter(weights.values()))
+    rates = like.new_tensor([member.lr for member in members])[:, None, None]
     weights = {name: matrix.clone() for name, matrix in weights.items()}
     momenta = {name: torch.zeros_like(w[:count]) for name, w in weights.items() if hidden(name)}
     first = {name: torch.zeros_like(w[count:] if hidden(name) else w) for name, w in weights.items()}
@@ -71,7 +69,6 @@ def train(
         passed = []
         for name, w in weights.items():
             slope = slopes[name]
-            w *= 1 - decay * left * (rates if hidden(name) else adam_lr)
             if hidden(name):
                 momenta[name].mul_(1 - beta).add_(slope[:count], alpha=beta)
                 update, chosen = direction(momenta[name], rules, matched)

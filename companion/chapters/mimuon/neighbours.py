@@ -88,7 +88,7 @@ def train(
     The weights ``(K, P, classes, d)``
     """
     W, momentum = start.clone(), torch.zeros_like(start)
-    rates = torch.tensor([eta if rule.lr is None else rule.lr for rule in rules], dtype=W.dtype, device=W.device)
+    rates = W.new_tensor([eta if rule.lr is None else rule.lr for rule in rules])
     for step in range(steps):
         x, labels = inputs(step)
         for k, weights in enumerate(W):

@@ -71,7 +71,7 @@ def train(
     """
     layers = [w.expand(len(rules), *w.shape).clone() for w in start]
     momenta = [torch.zeros_like(w) for w in layers]
-    rates = torch.tensor([eta if rule.lr is None else rule.lr for rule in rules], device=layers[0].device)
+    rates = layers[0].new_tensor([eta if rule.lr is None else rule.lr for rule in rules])
     for step in range(steps):
         x, labels = inputs(step)
         found = gradients(layers, x.expand(len(rules), *x.shape), labels.expand(len(rules), *labels.shape))
@@ -79,7 +79,7 @@ def train(
         for weights, momentum, slope in zip(layers, momenta, found, strict=True):
             momentum.mul_(1 - beta).add_(slope, alpha=beta)
             update, passed = direction(momentum, rules)
-            weights.addcmul_(update, -rates[:, None, None, None].to(weights.dtype))
+            weights.addcmul_(update, -rates[:, None, None, None])
             chosen.append(passed)
         if watch is not None:
             watch(step + 1, momenta, chosen)

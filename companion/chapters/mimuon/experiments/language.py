@@ -13,7 +13,7 @@ from companion.data import load_dataset
 from companion.models.ensemble import Shape, evaluate, initial, spread, windows
 from companion.results import experiment
 
-SGD, ADAMW = "SGD, same trials", "AdamW"
+SGD, ADAM = "SGD, same trials", "Adam"
 TEXT, HELD_OUT = 400_000, 80_000  # symbols to train on, and to choose and judge by
 ADAM_LR = 0.01  # of embeddings, positions and head, whatever trains the blocks
 
@@ -24,7 +24,7 @@ TRIALS: dict[str, tuple[tuple[float, float], ...]] = {
     GAP: ((0.01, 1e-5), (0.02, 1e-5), (0.04, 1e-5), (0.04, 1e-4), (0.1, 1e-4)),
     NORM: ((0.01, 0.05), (0.02, 0.05), (0.04, 0.05), (0.04, 0.2), (0.1, 0.2)),
     SGD: ((0.2, 0.0), (0.1, 0.0), (0.5, 0.0), (1.0, 0.0), (2.0, 0.0)),
-    ADAMW: ((0.002, 0.0), (0.001, 0.0), (0.005, 0.0), (0.01, 0.0), (0.02, 0.0)),
+    ADAM: ((0.002, 0.0), (0.001, 0.0), (0.005, 0.0), (0.01, 0.0), (0.02, 0.0)),
 }
 _TESTS = {MUON: "always", GAP: "gap", NORM: "fro", SGD: "never"}
 

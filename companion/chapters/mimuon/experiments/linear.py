@@ -175,7 +175,9 @@ def _judge(W: torch.Tensor, pair: Pairs, examples: torch.Tensor) -> np.ndarray:
 # --- one example, moved by very little ------------------------------------------------------------------------------
 
 NUDGE = 1e-7  # length by which an example is moved
-NUDGED = (SGD, MUON, "MiMuon, gap τ/10⁴", "MiMuon, gap τ/2", GAP, NORM, CLIP)
+TINY = "MiMuon, gap τ → 0"
+NUDGED = (SGD, MUON, TINY, "MiMuon, gap τ/2", GAP, NORM, CLIP)
+_NEXT_TO_ZERO = 1e-9  # a threshold that all but equal singular values pass
 FULL = "Muon, U Vᵀ of the SVD"
 
 
@@ -212,7 +214,7 @@ def sensitivity(params: Parameters) -> Sensitivity:
     tests = (
         ("never", 0.0),
         ("always", 0.0),
-        ("gap", params.tau_gap / 1e4),
+        ("gap", _NEXT_TO_ZERO),
         ("gap", params.tau_gap / 2),
         ("gap", params.tau_gap),
         ("fro", params.tau_norm),

@@ -66,6 +66,7 @@ HEIGHT, FREQUENCY, ROWS, COLUMNS = 0.3, 3.0, 8, 6
 SMOOTHNESS = 1 + HEIGHT * FREQUENCY**2
 NOISE = 1.0  # root of the variance of a gradient
 _TAU = {"gap": 0.02, "fro": 1.0}
+_LONG_WAY = 20.0  # many times the spectral norm of a start
 CAREFUL = 0.25  # the step size's factor for which the theorem holds from T = 47 on
 
 
@@ -86,6 +87,8 @@ class Convergence:
     bound: np.ndarray
     #: the least T for which the theorem speaks of the long and of the small steps, ``(2,)``
     least_horizons: np.ndarray
+    #: whether fixed steps have had the time to stall: four times the first horizon, and a long way
+    stalls: bool
 
     def slopes(self, steps: str) -> np.ndarray:
         """Exponents of T between the last two horizons, ``(K,)``; of ``"scheduled"`` or ``"fixed"`` steps."""
@@ -125,4 +128,5 @@ def convergence(params: Parameters) -> Convergence:
             NOISE**2,
         ),
         least_horizons=np.array([least_horizon(eta0, SMOOTHNESS) for eta0 in (params.rate_eta, CAREFUL)]),
+        stalls=bool(horizons[-2] >= 4 * first and params.rate_eta * first**-0.75 * horizons[-2] >= _LONG_WAY),
     )
