@@ -39,8 +39,8 @@ def _ratelabel(result: Language | Images, name: str, row: int) -> str:
 @plotting.figure(
     alt="Left: the last steps of two networks in the plane of the leading eigenvector and the way along the bulk. "
     "Muon's path zigzags from side to side, AMUSE's is nearly straight. Right: how much higher the loss on text is "
-    "than AMUSE's over the steps: Muon at a constant rate, Schedule-Free AdamW and AdamW lie above zero from the second "
-    "quarter on, and Muon with a cosine comes down towards zero at the end."
+    "than AMUSE's over the steps: Muon at a constant rate, Schedule-Free AdamW and AdamW lie mostly above zero from "
+    "the second quarter on, and Muon with a cosine comes down towards zero at the end."
 )
 def glance(network: Networks, language: Language) -> Figure:
     """The zigzag, and the race."""
@@ -129,8 +129,8 @@ def shares(river: Rivers, network: Networks) -> Figure:
 
 @plotting.figure(
     alt="Two panels over the steps on logarithmic axes. Left: excess loss in the steep directions; level for Muon and "
-    "a fixed coefficient, falling for AMUSE, and high until late for a large fixed coefficient. Right: loss left in the "
-    "flat directions; it falls first for Muon, then for the fixed coefficient 0.6 and AMUSE, then for 0.95."
+    "a fixed coefficient, falling for AMUSE, and high until late for a large fixed coefficient. Right: loss left in "
+    "the flat directions; it falls first for Muon, then for the fixed coefficient 0.6 and AMUSE, then for 0.95."
 )
 def river(result: Rivers) -> Figure:
     """Across and along the valley, at the gradient point."""

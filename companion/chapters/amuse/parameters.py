@@ -23,12 +23,12 @@ PAPER = Paper(
 MOST_NUMBERS = 10**9  # that the weights and moving averages of all members may hold
 
 Rate = Annotated[float, pydantic.Field(ge=1e-4, le=0.5)]
+Settling = Annotated[float, pydantic.Field(ge=0.0, le=0.95)]
 Coefficient = Annotated[float, pydantic.Field(ge=0.0, le=0.99)]
-Exponent = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 
 
 def _rates(what: str, quick: list[float], paper: list[float]) -> list[float]:
-    return parameter(f"learning rates {what}, the same number for each method", quick=quick, paper=paper,
+    return parameter(f"learning rates {what}", quick=quick, paper=paper,
                      min_length=1, max_length=4)  # fmt: skip
 
 
@@ -36,7 +36,7 @@ class Parameters(parameters.Parameters):
     """Parameters of the chapter."""
 
     momentum: float = parameter("Muon's momentum μ", quick=0.95, ge=0.0, le=0.99)
-    rhos: list[Exponent] = parameter(
+    rhos: list[Settling] = parameter(
         "exponents ρ of the averaging window and of the motion between two walls", quick=[0.0, 0.3, 0.5, 0.8],
         min_length=2, max_length=5,
     )  # fmt: skip
@@ -71,7 +71,7 @@ class Parameters(parameters.Parameters):
     context: int = parameter("symbols that it sees", quick=32, paper=128, ge=4, le=512)
     batch: int = parameter("windows of text in a batch", quick=2, paper=16, ge=1, le=64)
     text_bytes: int = parameter("bytes of text", quick=1_500_000, paper=10_000_000, ge=100_000, le=20_000_000)
-    muon_lrs: list[Rate] = _rates("of Muon on text", [0.01, 0.02], [0.002, 0.004])
+    muon_lrs: list[Rate] = _rates("of Muon on text; as many for every method", [0.01, 0.02], [0.002, 0.004])
     amuse_lrs: list[Rate] = _rates("of AMUSE on text; coefficients are compared at the last", [0.01, 0.02],
                                    [0.005, 0.01])  # fmt: skip
     sf_lrs: list[Rate] = _rates("of Schedule-Free AdamW on text", [0.01, 0.02], [0.002, 0.004])
@@ -85,7 +85,7 @@ class Parameters(parameters.Parameters):
     image_batch: int = parameter("images in a batch", quick=32, paper=64, ge=1, le=256)
     image_beta1: float = parameter("first coefficient β₁ of AMUSE on images", quick=0.3, paper=0.8, ge=0.0, le=0.9)
     image_rho: float = parameter("exponent ρ of AMUSE on images", quick=0.3, ge=0.0, le=1.0)
-    image_muon_lrs: list[Rate] = _rates("of Muon on images", [0.012, 0.025], [0.003, 0.006])
+    image_muon_lrs: list[Rate] = _rates("of Muon on images; as many for every method", [0.012, 0.025], [0.003, 0.006])
     image_amuse_lrs: list[Rate] = _rates("of AMUSE on images", [0.025, 0.05], [0.006, 0.012])
     image_sf_lrs: list[Rate] = _rates("of Schedule-Free AdamW on images", [0.012, 0.025], [0.003, 0.006])
     image_adamw_lrs: list[Rate] = _rates("of AdamW on images", [0.012, 0.025], [0.0015, 0.003])

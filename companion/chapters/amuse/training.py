@@ -209,7 +209,7 @@ class Ensemble:
         if not hasattr(self, "_kept"):
             other = [0.0 if recipe.beta1 is not None else FIRST for recipe in self.recipes]
             own = [o if r.rule == "Adam" else self.momentum for o, r in zip(other, self.recipes, strict=True)]
-            self._kept = torch.tensor(own).to(like), torch.tensor(other).to(like)
+            self._kept = tuple(torch.tensor(values, dtype=torch.float64).to(like) for values in (own, other))
         return self._kept
 
     def _parts(self, state: Tensors) -> tuple[Tensors, ...]:

@@ -22,6 +22,7 @@ BATCH = 64
 NETWORK_WARMUP = 30
 PRODUCTS = 24  # with the Hessian, to find its leading eigenvectors
 TRACE = 60  # steps that are drawn
+SHARES_EVERY = 4
 RANDOM = 100  # random directions that stand for any subspace
 
 
@@ -186,7 +187,7 @@ def network(params: Parameters) -> Networks:
     for t, points, found, state in train(ensemble, start, table, gradients):
         if t >= steps - seen:
             kept.append(networks.flat(points))
-        if t > steps - window:
+        if t > steps - window and t % SHARES_EVERY == 0:
             mixtures = ensemble.mixtures(state, found)
             momenta.append(networks.flat(mixtures))
             turned.append(networks.flat(orthogonal(mixtures)))
