@@ -31,7 +31,7 @@ LABEL = "mimuon"  # ends the labels of the page's statements
 RULES = (GAP, NORM)
 FEWEST_PAIRS = 12  # from which on an exponent of mean distances is judged
 LEAST_SWITCHED = 0.01  # share of steps with different branches below which nothing is said of switching
-MATCHES = 0.2  # relative difference of two training losses up to which they count as the same
+MATCHES = 0.15  # difference of two training losses, in nats, up to which they count as the same
 
 
 def _decidable(results: Results, *methods: str) -> None:
@@ -45,7 +45,7 @@ def _decidable(results: Results, *methods: str) -> None:
 
 def _matching(train: np.ndarray, other: np.ndarray, name: str) -> None:
     """Refuse a comparison at equal training loss where the losses ``(S,)`` are not equal."""
-    if (np.abs(other / train - 1) > MATCHES).any():
+    if (np.abs(other - train) > MATCHES).any():
         raise Undecided(f"{name}: SGD with this step size does not reach the training loss of the gap rule")
 
 

@@ -74,7 +74,8 @@ def direction(
     -------
     direction ``(K, ..., m, n)``, and which matrices were orthogonalized, ``(K, ...)``
     """
-    chosen = torch.stack([passes(m, r.test, r.tau) for m, r in zip(momentum, rules, strict=True)])
+    pairs = zip(momentum, rules, strict=True)
+    chosen = torch.stack([passes(each, rule.test, rule.tau) for each, rule in pairs])
     mixed = momentum.clone()
     mixed[chosen] = orthogonalize(momentum[chosen])
     for k, rule in enumerate(rules):
