@@ -164,8 +164,7 @@ class AMUSE(ScheduleFree):
                 self.state[p]["offset"] = torch.zeros_like(p, memory_format=torch.preserve_format)
         offsets = [self.state[p]["offset"] for p in params]
         factor = shape_factor(group["adjust_lr"], params[0].shape)
-        if group["weight_decay"]:  # which bfloat16 would round
-            directions = [d.to(p.dtype) for d, p in zip(directions, params, strict=True)]
+        directions = [d.to(p.dtype) for d, p in zip(directions, params, strict=True)]  # bfloat16 would round the decay
         _add_z(directions, params, offsets, beta, group["weight_decay"] / factor)
         move(params, offsets, directions, lr * factor, c, beta, group["beta"])
 

@@ -193,8 +193,8 @@ def orthogonalized(updates: list[torch.Tensor], group: dict[str, Any], eps: floa
     first = updates[0]
     matrices = stack(updates, working_dtype(group["dtype"], first))
     factors = newton_schulz_(matrices, group["ns_steps"], group["coefficients"], eps)
-    if first.is_cuda:  # torch's multi-tensor kernels want one type and one order of memory, a CPU adds as it comes
-        factors = factors.to(first.dtype).contiguous()
+    if first.is_cuda:  # torch's multi-tensor kernels want one type, a CPU adds as it comes
+        factors = factors.to(first.dtype)
     return list(factors.reshape(len(updates), *first.shape).unbind(0))
 
 
@@ -220,19 +220,19 @@ def newton_schulz_(
 ) -> torch.Tensor:
     """:func:`~companion.optim.orthogonalize.newton_schulz` of a batch ``(count, rows, columns)``, which it overwrites.
 
-    Three products a step, with the sums in them: ``A = X X^T``, ``B = b A + c A A``, ``X <- a X + B X``.
+    Three products a step, with the sums in them: ``A = X X^T``, ``B = b A + c A A``, ``X <- a X + B X``; on the other
+    side where there are more rows than columns, so that nothing is turned around.
     """
     a, b, c = coefficients
     tall = x.shape[-2] > x.shape[-1]
     single = len(x) == 1
     x = x[0] if single else x
-    x = x.mT if tall else x
     x.div_(torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp_(min=eps))
     product = torch.addmm if single else torch.baddbmm
     for _ in range(steps):
-        gram = x @ x.mT
-        x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    x = x.mT if tall else x
+        gram = x.mT @ x if tall else x @ x.mT
+        polynomial = product(gram, gram, gram, beta=b, alpha=c)
+        x = product(x, x, polynomial.mT, beta=a) if tall else product(x, polynomial, x, beta=a)
     return x[None] if single else x
 
 

@@ -481,7 +481,7 @@ def _one_pass(
     try:
         _compiled_pass()(ys, grads, offsets, squares, on_device)
     except torch._dynamo.exc.TorchDynamoException as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(getattr(error, "inner_exception", error)).partition("\n")[0]
         _no_compiler.append(reason)
         warnings.warn(
             f"ScheduleFreeAdamW: compiled=True needs a compiler that works ({reason}); it steps by foreach instead",

@@ -147,6 +147,7 @@ def test_without_a_compiler_one_warning_is_given_and_the_step_made_as_ever(monke
 
 def test_tensors_of_several_types_are_compiled_apart(monkeypatch):
     seen = []
+    monkeypatch.setattr(schedule_free, "_no_compiler", [])
     monkeypatch.setattr(schedule_free, "_compiled_pass", lambda: lambda *lists: seen.append(lists))
     params = [torch.nn.Parameter(torch.ones(2, dtype=t)) for t in (torch.float32, torch.float64, torch.float32)]
     for p in params:
