@@ -49,8 +49,8 @@ C2a = Claim(
     id="C2a",
     says="SF-AdamW with the largest β follows the river without decay phase and without averaging: neither lowers the "
     "loss of what it returns.",
-    criterion="decay < 0.005 and average < 0.005",
-    reason="as C1; of the decay phases, at every rate tried, the best is taken",
+    criterion="decay < 0.01 and average < 0.01",
+    reason="the same hundredth of a nat that C1 asks for; of the decay phases, at every rate tried, the best is taken",
     measure=gains,
     on="largest β",
     control=Control("AdamW at the same constant rate", on="AdamW"),
@@ -61,8 +61,9 @@ C2b = Claim(
     id="C2b",
     says="Between two checkpoints of SF-AdamW with the largest β the loss does not dip below both ends: they lie on "
     "the floor of one valley, not on its two sides.",
-    criterion="dip < 0.005",
-    reason="least loss at the ends minus least loss on the segment between them; AdamW's dip is .01 to .04",
+    criterion="dip < 0.0075",
+    reason="least loss at the ends minus least loss on the segment between them; at most .004 over seeds, AdamW's is "
+    ".016 to .06",
     measure=gains,
     on="largest β",
     control=Control("AdamW at the same constant rate, whose iterates lie on the valley's walls", on="AdamW"),
@@ -363,8 +364,8 @@ def large_batch(results: Results, batch: str) -> Measured:
 C7a = Claim(
     id="C7a",
     says="With a large batch the refined method has a lower loss than the original after as many steps.",
-    criterion="gain > 0.01",
-    reason="mean over replicas, in nats; .03 to .07 with the large batch, negative with the small one",
+    criterion="gain > 0.03",
+    reason="mean over replicas, in nats; .05 to .11 with the large batch, around zero with the small one",
     measure=large_batch,
     on="large",
     control=Control("the same β, rate, C and number of steps with the small batch", on="small"),

@@ -47,10 +47,10 @@ class Parameters(parameters.Parameters):
     ema: float = parameter("decay ρ of the running averages over the last S' steps", quick=0.97, paper=0.99, ge=0.5,
                            le=0.9999)  # fmt: skip
     big_batch: int = parameter("windows in a large batch", quick=32, paper=256, ge=2, le=1024)
-    big_steps: int = parameter("steps with the large and with the small batch", quick=100, paper=600, ge=30,
+    big_steps: int = parameter("steps with the large and with the small batch", quick=50, paper=600, ge=30,
                                le=50_000)  # fmt: skip
     big_C: float = parameter("C of the refined method there", quick=50.0, paper=200.0, ge=1, le=1000)
-    big_replicas: int = parameter("runs of each method there, with starts of their own", quick=3, paper=2, ge=1, le=16)
+    big_replicas: int = parameter("runs of each method there, with starts of their own", quick=5, paper=2, ge=1, le=16)
     width: int = parameter("width of the language models, a multiple of heads", quick=32, paper=512, ge=8, le=1024)
     blocks: int = parameter("their blocks", quick=1, paper=6, ge=1, le=12)
     heads: int = parameter("their heads", quick=2, paper=8, ge=1, le=16)

@@ -49,7 +49,7 @@ class Language:
     branched: np.ndarray  #: which of the interpolations have decay phases, their least and largest, (2,)
     adam_decayed: np.ndarray  #: AdamW after a decay phase of S' steps, (G,)
     adam_average: np.ndarray  #: running average of AdamW's last S' iterates, (G,)
-    x_decayed: np.ndarray  #: best decay phase that branched off x at step S, the largest rate, original, (2,)
+    x_decayed: np.ndarray  #: the best rate's decay phase that branched off x, largest rate, original, (2,)
     x_average: np.ndarray  #: running average of the last S' of x, (G, B, 2)
     y_average: np.ndarray  #: running average of the last S' of y, (G, B, 2)
     z: np.ndarray  #: at z at the end, (G, B, 2)
@@ -117,8 +117,8 @@ def language(params: Parameters) -> Language:
     x_path, y_path = path[1:].reshape(2, *lattice[1:], -1)
     x, y = losses(free.x), losses(free.points)
     adam_decayed = losses(decayed.points)
-    # Of the branches the best is kept, even on the reporting half: generous to the decay.
-    x_decayed = losses(branches.points)[:, 1].reshape(len(rates), len(ends)).min(0)
+    branched = losses(branches.points).reshape(len(rates), len(ends), 2)
+    x_decayed = branched[branched[..., 0].argmin(0), np.arange(len(ends)), 1]
     of_adam, of_x, of_y = averages.split([len(rates), len(rate), len(rate)])
     end = torch.cat([adam.points[-1:], free.x[ends]])
     segment = np.stack([losses(torch.lerp(snapshot, end, float(a)))[:, 1] for a in SEGMENT], axis=-1)
