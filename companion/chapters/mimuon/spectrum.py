@@ -56,11 +56,14 @@ def smallest_value(values: torch.Tensor, rtol: float = RTOL) -> torch.Tensor:
     return torch.where(values > rtol * values[..., :1], values, torch.inf).amin(-1)
 
 
-def newton_schulz(matrix: torch.Tensor, steps: int = 5, eps: float = 1e-7) -> torch.Tensor:
-    """Muon's approximation of ``U V^T``: what :func:`companion.optim.orthogonalize.newton_schulz` gives, on ``G``.
+def newton_schulz(
+    matrix: torch.Tensor, steps: int = 5, eps: float = 1e-7
+) -> torch.Tensor:  # fmt: skip
+    """Muon's approximation of ``U V^T``, as the library's ``newton_schulz`` gives it.
 
-    From ``X = M / ||M||_F`` each step is ``X <- P X`` with ``P = a + b G + c G^2``, ``G = X X^T``. All the factors
-    commute, so that ``G <- P^2 G`` and the product of the factors suffice: ``M`` is multiplied once, at the end.
+    From ``X = M / ||M||_F`` each step is ``X <- P X`` with ``P = a + b G + c G^2`` and
+    ``G = X X^T``. All the factors commute, so that ``G <- P^2 G``, and the product of the
+    factors suffices: ``M`` is multiplied once, at the end.
 
     Parameters
     ----------
@@ -79,7 +82,8 @@ def newton_schulz(matrix: torch.Tensor, steps: int = 5, eps: float = 1e-7) -> to
         if k + 1 < steps:
             gram = factor @ factor @ gram
     product = product / scale
-    return product @ matrix if matrix.shape[-2] <= matrix.shape[-1] else matrix @ product
+    wide = matrix.shape[-2] <= matrix.shape[-1]
+    return product @ matrix if wide else matrix @ product
 
 
 def newton_schulz_values(values: np.ndarray, steps: int = 5) -> np.ndarray:
