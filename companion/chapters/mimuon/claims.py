@@ -424,7 +424,7 @@ C4b = Claim(
     id="C4b",
     says="MiMuon trains Qwen3-0.6B and YOLO26m efficiently.",
     criterion="nobody here has these models, their data and the paper's settings",
-    reason="the largest model of the chapter has some ten million weights, and it reads text only",
+    reason="the largest language model of the chapter has half a million weights, and no detector is trained",
     stance="undecided",
 )
 

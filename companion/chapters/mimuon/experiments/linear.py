@@ -231,9 +231,12 @@ def sensitivity(params: Parameters) -> Sensitivity:
 
 
 def _full_factor(matrix: torch.Tensor) -> torch.Tensor:
-    """``U V^T`` with all singular vectors, those of vanishing singular values included."""
-    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    return left @ right
+    """``U V^T`` with all singular vectors, those of vanishing singular values included.
+
+    Decomposed on the CPU: a GPU takes matrices of this shape one by one.
+    """
+    left, _, right = torch.linalg.svd(matrix.cpu(), full_matrices=False)
+    return (left @ right).to(matrix.device)
 
 
 # --- from SGD to Muon -----------------------------------------------------------------------------------------------
