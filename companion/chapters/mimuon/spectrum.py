@@ -62,8 +62,8 @@ def newton_schulz(
     """Muon's approximation of ``U V^T``, as the library's ``newton_schulz`` gives it.
 
     From ``X = M / ||M||_F`` each step is ``X <- P X`` with ``P = a + b G + c G^2`` and
-    ``G = X X^T``. All the factors commute, so that ``G <- P^2 G``, and the product of the
-    factors suffices: ``M`` is multiplied once, at the end.
+    ``G = X X^T``. All the factors commute, so that ``G <- P^2 G``, and the product of
+    the factors suffices: ``M`` is multiplied once, at the end.
 
     Parameters
     ----------
