@@ -456,6 +456,7 @@ def test_random_covariances_come_near_the_worst_one_and_do_not_all(results):
     r = results.covariances
     assert r.excess.max() > -0.01
     assert np.median(r.excess) < -1e-3
+    assert 0.1 < (r.excess > r.even + 1e-6).mean() < 0.9  # some are worse than noise spread evenly, some better
 
 
 def test_additive_noise_ends_on_its_stationary_plateau(params, results):
@@ -499,6 +500,22 @@ def test_broken_runs_make_the_verdict_unsound(params, results, claims, field, br
     verdicts = verify(params, dataclasses.replace(results, **{field: dataclasses.replace(one, **broken(one))}))
     for claim in claims:
         assert verdicts[claim].holds is False
+
+
+def test_networks_that_are_not_trained_to_the_end_are_not_judged(params, results):
+    networks = results.networks
+    limit, hessian = networks.limit.copy(), networks.hessian.copy()
+    limit[0], hessian[0, 0] = 1e-5, 1.0
+    verdicts = verify(
+        params, dataclasses.replace(results, networks=dataclasses.replace(networks, limit=limit, hessian=hessian))
+    )
+    assert verdicts["C1b"].holds
+    verdicts = verify(
+        params, dataclasses.replace(results, networks=dataclasses.replace(networks, limit=np.ones_like(limit)))
+    )
+    for claim in ("C1b", "C5a", "C5b", "C5c"):
+        assert verdicts[claim].holds is None
+        assert "train_steps" in verdicts[claim].criterion
 
 
 def test_too_few_steps_leave_rates_undecided():

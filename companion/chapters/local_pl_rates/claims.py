@@ -58,11 +58,13 @@ def flat_directions(results: Results, place: str) -> Measured:
     r = results.networks
     if not r.hessian.size:
         raise Undecided(f"width: the Hessian is made of networks with at most {MOST_WEIGHTS} weights")
-    _trained(results)
-    spectrum, n = r.hessian[("limit", "start").index(place)], r.kernel.shape[1]
+    n, chosen = r.kernel.shape[1], _trained(results)[: len(r.kernel)]
+    if not chosen.any():
+        raise Undecided(f"train_steps: in so many none of the first networks came below a loss of {GOAL:g}")
+    spectrum = r.hessian[("limit", "start").index(place)][chosen]
     return {
         "flat": np.abs(spectrum[:, :-n]).max(),
-        "matched": np.abs(spectrum[:, -n:] / r.kernel - 1).max(),
+        "matched": np.abs(spectrum[:, -n:] / r.kernel[chosen] - 1).max(),
         "flat_directions": spectrum.shape[1] - n,
     }
 
