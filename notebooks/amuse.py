@@ -122,10 +122,10 @@ plotting.show(figures.window(averages), name="window")
 
 # %%
 walls = experiments.walls(params)
-plotting.show(figures.walls(walls), name="walls")
 print("exponents ", walls.rho[1:])
 print("slopes    ", walls.slopes()[1:].round(3))
 print("|X - Z| over a step, at most", walls.apart.round(2))
+plotting.show(figures.walls(walls), name="walls")
 
 # %% [markdown]
 # What to see: Muon swings for ever by its step length, a fixed coefficient by a part of it. A rising coefficient comes

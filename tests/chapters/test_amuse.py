@@ -7,7 +7,7 @@ import schedulefree
 import torch
 
 from companion.chapters.amuse import CLAIMS, Parameters, experiments, networks, run, verify
-from companion.chapters.amuse.experiments.races import _distinct, language_recipes
+from companion.chapters.amuse.experiments.races import _distinct, _language_recipes
 from companion.chapters.amuse.experiments.valleys import river_recipes
 from companion.chapters.amuse.schedule import (
     averaging_weights,
@@ -57,7 +57,7 @@ REFUSED = [
     ({"image_sf_lrs": [0.01]}, "image_amuse_lrs: got 2 rates"),
     ({"window": 100, "network_steps": 100}, "window: got 100, allowed: less than half of network_steps"),
     ({"width": 768, "blocks": 12}, "width: got 768"),
-    ({"batch": 64, "context": 512, "width": 256}, "batch: got 64"),
+    ({"batch": 64, "context": 512, "width": 256, "blocks": 8}, "batch: got 64"),
     ({"warmup": 0.0}, "warmup"),
 ]  # fmt: skip
 
@@ -293,7 +293,7 @@ def test_timetable_of_cosine_and_average():
 
 
 def test_equal_recipes_run_once():
-    entered = language_recipes(Parameters.resolve(device="cpu"))
+    entered = _language_recipes(Parameters.resolve(device="cpu"))
     kept, same = _distinct(entered)
     assert len(kept) < len(entered)
     for recipe, k in zip(entered, same, strict=True):

@@ -21,7 +21,12 @@ def averaging_weights(rates: np.ndarray) -> np.ndarray:
     return squares / np.cumsum(squares)
 
 
-def coefficients(rates: np.ndarray, warmup: int, beta1: float, rho: float) -> tuple[np.ndarray, np.ndarray]:
+def coefficients(
+    rates: np.ndarray,
+    warmup: int,
+    beta1: float,
+    rho: float,
+) -> tuple[np.ndarray, np.ndarray]:
     """Averaging weights ``c_t`` and interpolation coefficients ``beta_t``.
 
     ``beta_t = beta1`` up to step ``warmup``; from there on it rises towards one,

@@ -72,7 +72,13 @@ def gradient_point(x: torch.Tensor, z: torch.Tensor, beta: torch.Tensor) -> torc
     return torch.lerp(z, x, beta)
 
 
-def moved(x: torch.Tensor, z: torch.Tensor, direction: torch.Tensor, rate: torch.Tensor, c: torch.Tensor) -> Tensors:
+def moved(
+    x: torch.Tensor,
+    z: torch.Tensor,
+    direction: torch.Tensor,
+    rate: torch.Tensor,
+    c: torch.Tensor,
+) -> Tensors:
     """``Z - rate direction``, and the average with that in it with weight ``c``."""
     z = z - rate * direction
     return torch.lerp(x, z, c), z

@@ -64,7 +64,7 @@ class Language:
     source: str
 
 
-def language_recipes(params: Parameters) -> list[Recipe]:
+def _language_recipes(params: Parameters) -> list[Recipe]:
     """The methods at their rates, then the coefficients that are compared, at the last rate of AMUSE."""
     recipes = [Recipe("Muon", "Muon", lr) for lr in params.muon_lrs]
     recipes += [Recipe("Muon, cosine", "Muon", lr, cosine=True) for lr in params.muon_lrs]
@@ -86,7 +86,7 @@ def language(params: Parameters) -> Language:
     cut = int(TRAINING_SHARE * len(text))
     shape = Shape(params.width, params.blocks, 4, params.context)
     held_back = language_models.spread(text[cut:], LOOKED_AT, shape.context).to(params.device)
-    entered = language_recipes(params)
+    entered = _language_recipes(params)
     recipes, same = _distinct(entered)
     generator = params.torch_rng(40)
     start = language_models.initial(shape, len(recipes), generator)
@@ -149,7 +149,7 @@ class Images:
     pixels: int
 
 
-def image_recipes(params: Parameters) -> list[Recipe]:
+def _image_recipes(params: Parameters) -> list[Recipe]:
     """Hidden matrices by Muon, the head by AdamW or its Schedule-Free twin, at half AdamW's first rate."""
     head = params.image_adamw_lrs[0] / 2
     given = {"other_lr": head}
@@ -169,7 +169,7 @@ def images(params: Parameters) -> Images:
     data = load_dataset(params.images, seed=0)
     inputs, tests = (_small(x).to(params.device) for x in (data.x_train, data.x_test))
     labels, answers = (torch.from_numpy(y).to(params.device) for y in (data.y_train, data.y_test))
-    recipes, generator = image_recipes(params), params.torch_rng(50)
+    recipes, generator = _image_recipes(params), params.torch_rng(50)
     width, seeds = params.image_width, params.image_seeds
     start = networks.initial((inputs.shape[1], width, width, 10), seeds, len(recipes), generator)
     start = [w.to(params.device) for w in start]
