@@ -31,14 +31,16 @@ def coefficients(
 
     ``beta_t = beta1`` up to step ``warmup``; from there on it rises towards one,
 
-        beta_t = 1 - (1 - beta1) S_t^rho,   S_t = [c_t / (1 - c_t)] / [c_T0 / (1 - c_T0)],
+        beta_t = 1 - (1 - beta1) S_t^rho,
+        S_t = [c_t / (1 - c_t)] / [c_T0 / (1 - c_T0)],
 
     where ``T0 = warmup``. At a constant rate ``S_t = (T0 - 1) / (t - 1)``.
 
     Parameters
     ----------
     rates : learning rates of all steps, ``(T,)``, positive
-    warmup : at least 2, so that the average is one of several points when the coefficient starts
+    warmup : at least 2, so that the average is one of several points when the
+        coefficient starts to rise
     beta1 : the first coefficient, in [0, 1)
     rho : how fast it rises, in [0, 1]; at 0 it is fixed
 

@@ -48,7 +48,7 @@ class Recipe:
 
 
 def orthogonal(updates: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Five Newton-Schulz steps on each update ``(..., m, n)``, times ``0.2 sqrt(max(m, n))``.
+    """Five Newton-Schulz steps on each ``(..., m, n)``, times ``0.2 sqrt(max(m, n))``.
 
     The factor gives entries of the size of Adam's steps. Matrices of one shape, up to
     transposition, are stacked and go through in one batch.
