@@ -73,7 +73,7 @@ REFUSED = (
     ({"betas": [0.5, 0.5]}, "betas: got [0.5, 0.5], allowed: at least two different values"),
     ({"rates": [1e-2, 1e-2]}, "rates: got"),
     ({"width": 33}, "width: got 33, allowed: a multiple of heads (2)"),
-    ({"batch": 30}, "big_batch: got 32, allowed: more than batch (30)"),
+    ({"batch": 40}, "big_batch: got 32, allowed: more than batch (40)"),
     ({"width": 1024, "blocks": 12, "betas": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}, "width: got 1024, allowed: at most"),
     ({"context": 1024, "width": 1024, "big_batch": 1024}, "big_batch: got 1024, allowed: at most"),
     ({"betas": [0.1, 0.99]}, "betas: got 0.99 in it"),

@@ -11,8 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def coefficients(lrs: ArrayLike, beta: ArrayLike, C: ArrayLike | None = None) -> np.ndarray:
-    """``c_k = min(1, (1 - beta) C lr_k^2 / sum_{i <= k} lr_i^2)``, at a constant rate ``min(1, (1 - beta) C / k)``.
+def coefficients(
+    lrs: ArrayLike,
+    beta: ArrayLike,
+    C: ArrayLike | None = None,
+) -> np.ndarray:
+    """``c_k = min(1, (1 - beta) C lr_k^2 / sum_{i <= k} lr_i^2)``.
+
+    At a constant rate it is ``min(1, (1 - beta) C / k)``.
 
     Parameters
     ----------
