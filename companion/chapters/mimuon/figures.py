@@ -162,7 +162,7 @@ def generalization(result: Neighbours) -> Figure:
             ax.plot(result.sizes, _drawable(values[METHODS.index(method)]), MARKERS[method] + style,
                     color=COLOURS[method], label=_label(method), markersize=size)  # fmt: skip
     left.set(yscale="log", ylabel="held-out minus training loss", title="The gap test equals a larger step")
-    right.set(ylabel="held-out loss", title="MiMuon's test loss is below Muon's")
+    right.set(ylabel="held-out loss", title="The gap test also has the lower loss")
     for ax in (left, right):
         _sizes(ax, result.sizes)
     legend_below(fig)
