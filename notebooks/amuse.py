@@ -91,7 +91,8 @@ plotting.show(figures.glance(network, language), name="glance")
 # %% [markdown]
 # What to see: on the left the two paths come as far along the bulk as their lengths say, and Muon's swings several
 # times as wide. On the right every line is a rival at the better of its rates at each step, against *one* run of
-# AMUSE. Early Muon leads, since AMUSE's answer is an average; from a quarter of the run on AMUSE does.
+# AMUSE, the horizontal line. From a quarter of the run on it is ahead on average; before, its answer is an average of
+# too few points for that to be sure.
 #
 # ## The method
 #

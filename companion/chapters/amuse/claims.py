@@ -375,7 +375,6 @@ def _quantities(results: Results) -> dict[str, object]:
         "searched": language.entrants.beta1[language.entrants.of("searched")[0]],
         "coefficients": _late_losses(language),
         "numbers": language.numbers,
-        "members": len(language.entrants.names),
         "source": language.source,
         "pixels": images.pixels,
     }
