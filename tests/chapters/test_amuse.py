@@ -7,6 +7,7 @@ import schedulefree
 import torch
 
 from companion.chapters.amuse import CLAIMS, Parameters, experiments, networks, run, verify
+from companion.chapters.amuse.experiments import races
 from companion.chapters.amuse.experiments.races import _distinct, _language_recipes
 from companion.chapters.amuse.experiments.valleys import river_recipes
 from companion.chapters.amuse.schedule import (
@@ -28,6 +29,7 @@ from companion.chapters.amuse.training import (
     train,
 )
 from companion.chapters.amuse.valley import FLAT, STEEP, STEEP_COLUMNS, River, between_walls, steep_share
+from companion.data import load_dataset
 from companion.optim import AMUSE
 from companion.optim.orthogonalize import newton_schulz
 
@@ -380,6 +382,15 @@ def small():
     return weights, images, labels
 
 
+def test_initial_weights_have_the_variance_of_relu_networks():
+    first, second = networks.initial((200, 100, 50), 2, 3, torch.Generator().manual_seed(0))
+    assert first.shape == (3, 2, 100, 200)
+    assert first.std().item() == pytest.approx((2 / 200) ** 0.5, rel=0.02)
+    assert second.std().item() == pytest.approx((2 / 100) ** 0.5, rel=0.03)
+    assert torch.equal(first[0], first[2])
+    assert not torch.equal(first[0, 0], first[0, 1])
+
+
 def test_losses_of_many_networks_are_those_of_each(small):
     weights, images, labels = small
     found = networks.losses(weights, images, labels)
@@ -500,6 +511,25 @@ def test_all_members_of_a_race_start_alike_and_learn(results):
     assert (results.language.loss[-1] < results.language.loss[0]).all()
     assert (results.images.accuracy[-1].mean(1) > 0.6).all()
     assert results.language.loss.min() > 1
+
+
+def test_the_quiet_valley_is_kept_apart(params, results):
+    r = results.river
+    assert r.steep.shape[2] == params.river_replicas
+    sgd = r.of("SGD")
+    assert r.late(r.quiet)[sgd] < 0.1 * r.late(r.steep)[sgd].min()
+
+
+def test_accuracy_is_that_on_test_images(monkeypatch):
+    """With test labels that are all wrong, it is small."""
+
+    def mislabelled(name, **options):
+        data = load_dataset(name, **options)
+        return dataclasses.replace(data, y_test=(data.y_test + 5) % 10)
+
+    monkeypatch.setattr(races, "load_dataset", mislabelled)
+    few = Parameters.resolve(device="cpu", **TINY | {"image_steps": 200, "image_batch": 16})
+    assert experiments.images.compute(few).accuracy[-1].max() < 0.3
 
 
 def test_same_seed_gives_the_same_runs():
