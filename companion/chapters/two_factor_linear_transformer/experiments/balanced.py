@@ -126,7 +126,7 @@ class Phases:
 
     #: of starts whose loss rises at some of the first steps
     rising: np.ndarray
-    #: that end at a solution
+    #: that end at a solution: are there, and were a hundred steps ago; a chaotic orbit is there once by chance
     converged: np.ndarray
     #: that stay bounded
     bounded: np.ndarray
@@ -150,14 +150,18 @@ def phases(params: Parameters) -> Phases:
     def measured(z: torch.Tensor, total: torch.Tensor) -> tuple:
         return cubic_step(z, m), total + _log(slope(z, m))
 
+    def at_solution(z: torch.Tensor) -> torch.Tensor:
+        return (z * z - 1).abs() < 1e-6
+
     length = 100
+    arrived = at_solution(z)
     (z, total), _ = run_steps(measured, (z, torch.zeros_like(z)), length)
     bounded = z.abs() <= reach(m)
     lyapunov = torch.where(bounded, total / length, torch.nan).nanmean(1)
     near = np.linspace(0.7, 1.05, 141)
     starts = _starts(rng, near, max(params.n_points // 4, 25), params.device)
     _, rising_near = _first_steps(starts, torch.tensor(near, device=params.device)[:, None])
-    shares = (rising, (z * z - 1).abs() < 1e-6, bounded)
+    shares = (rising, arrived & at_solution(z), bounded)
     rising, converged, bounded = (x.double().mean(1).cpu().numpy().reshape(len(GROUPS), -1) for x in shares)
     lyapunov = lyapunov.cpu().numpy().reshape(len(GROUPS), -1)
     return Phases(rising, converged, bounded, lyapunov, near, rising_near.double().mean(1).cpu().numpy())
