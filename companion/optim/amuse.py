@@ -61,8 +61,8 @@ class AMUSE(ScheduleFree):
     r, weight_lr_power : the average weighs step ``t`` by ``t ** r * lr_t ** weight_lr_power``
     ns_steps, coefficients, dtype : of Newton-Schulz, as for :class:`~companion.optim.Muon`
     maximize : whether to go uphill
-    foreach : whether to stack matrices, and to use torch's multi-tensor operations for the other parameters; ``None``
-        stacks everywhere and uses the latter on a GPU
+    foreach : whether to stack matrices, as for :class:`~companion.optim.Muon`, and to use torch's multi-tensor
+        operations for the other parameters; ``None`` does so on a GPU
 
     Raises
     ------
@@ -164,7 +164,6 @@ class AMUSE(ScheduleFree):
                 self.state[p]["offset"] = torch.zeros_like(p, memory_format=torch.preserve_format)
         offsets = [self.state[p]["offset"] for p in params]
         factor = shape_factor(group["adjust_lr"], params[0].shape)
-        directions = [d.to(p.dtype) for d, p in zip(directions, params, strict=True)]  # bfloat16 would round the decay
         _add_z(directions, params, offsets, beta, group["weight_decay"] / factor)
         move(params, offsets, directions, lr * factor, c, beta, group["beta"])
 

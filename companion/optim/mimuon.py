@@ -92,7 +92,7 @@ class MiMuon(Optimizer):
     rtol : singular values up to ``rtol`` times the largest count as zero, in [0, 1)
     ns_steps, coefficients, dtype, eps : of Newton-Schulz, as for Muon
     maximize : whether to go uphill
-    foreach : whether to stack matrices of one shape; ``None`` does
+    foreach : whether to stack matrices of one shape, as for Muon
 
     Raises
     ------

@@ -54,7 +54,8 @@ class Muon(Optimizer):
         the parameter's own, at least float32. A CPU that multiplies bfloat16 itself (AMX) is faster with it
     eps : Frobenius norms below it are not divided by
     maximize : whether to go uphill
-    foreach : whether to stack; ``None`` does. ``False`` takes one matrix at a time, and less memory
+    foreach : whether to stack all matrices of one shape: ``True``, and ``None`` on a GPU; on a CPU ``None`` stacks as
+        many as fit its cache. ``False`` takes one at a time, and less memory
 
     Raises
     ------
@@ -163,13 +164,13 @@ def refuse_others_than_matrices(optimizer: Optimizer, wanted: Callable[..., bool
 
 
 def batches(params: list[torch.Tensor], foreach: bool | None) -> list[list[torch.Tensor]]:
-    """The parameters that are stacked, list by list; one by one where ``foreach`` is ``False``, on a CPU a few."""
+    """The parameters that are stacked, list by list, as :class:`Muon` documents."""
     alike: dict[Any, list[torch.Tensor]] = {}
     for p in params:
         alike.setdefault((p.shape, p.dtype, p.device, p.grad.dtype), []).append(p)
     lists = []
     for same in alike.values():
-        length = len(same) if same[0].is_cuda else max(1, CPU_BLOCK // same[0].numel())
+        length = len(same) if foreach or same[0].is_cuda else max(1, CPU_BLOCK // same[0].numel())
         length = 1 if foreach is False else length
         lists += [same[i : i + length] for i in range(0, len(same), length)]
     return lists
@@ -189,13 +190,11 @@ def momenta(optimizer: Optimizer, group: dict[str, Any], params: list[torch.Tens
 
 
 def orthogonalized(updates: list[torch.Tensor], group: dict[str, Any], eps: float) -> list[torch.Tensor]:
-    """``O(U)`` of updates of one shape, computed in one batch, in the type that the group asks for."""
+    """``O(U)`` of updates of one shape, in their type; computed in one batch, in the type that the group asks for."""
     first = updates[0]
     matrices = stack(updates, working_dtype(group["dtype"], first))
     factors = newton_schulz_(matrices, group["ns_steps"], group["coefficients"], eps)
-    if first.is_cuda:  # torch's multi-tensor kernels want one type, a CPU adds as it comes
-        factors = factors.to(first.dtype)
-    return list(factors.reshape(len(updates), *first.shape).unbind(0))
+    return list(factors.to(first.dtype).view(len(updates), *first.shape).unbind(0))
 
 
 def working_dtype(dtype: torch.dtype | None, tensor: torch.Tensor) -> torch.dtype:

@@ -251,6 +251,20 @@ def test_a_rate_that_rises_again_does_not_lower_the_coefficient_below_its_start(
     assert torch.isfinite(p).all()
 
 
+def test_a_falling_rate_weighs_less_in_the_average():
+    p = start([(3,)])[0]
+    optimizer = AMUSE([p], lr=0.1, warmup_steps=2)
+    z, rates, x = [], [], None
+    for t, (g,) in enumerate(gradients(20, [(3,)]), start=1):
+        optimizer.param_groups[0]["lr"] = 0.1 * 0.8**t
+        step(optimizer, [p], [g])
+        rates.append(0.1 * 0.8**t * min(1, t / 2))
+        x, _, newest = optimizer.iterates(p)
+        z.append(newest)
+    weights = torch.tensor(rates, dtype=torch.float64) ** 2
+    assert torch.allclose(x, weights @ torch.stack(z) / weights.sum(), **ROUNDING)
+
+
 def test_gradients_are_left_as_they_are():
     params = start()
     optimizer = AMUSE(params, weight_decay=0.1, maximize=True, nesterov=False)

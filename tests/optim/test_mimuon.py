@@ -116,6 +116,15 @@ def test_infinite_threshold_is_momentum_sgd_from_zero_momentum(criterion):
     assert all(ours.state[p]["n_orth"] == 0 for p in mine)
 
 
+def test_criterion_sees_what_float64_does():
+    """Two singular values that float32 could not tell apart."""
+    p = torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.float64))
+    optimizer = MiMuon([p], momentum=0.0, tau=1e-10)
+    p.grad = torch.diag(torch.tensor([1.0, 1 - 1e-9], dtype=torch.float64))
+    optimizer.step()
+    assert optimizer.state[p]["n_orth"] == 1
+
+
 def test_spread_of_matrices_that_one_knows():
     diagonal = torch.diag(torch.tensor([5.0, 2.0, 1.5, 0.0]))
     assert spread(diagonal).item() == pytest.approx(0.5)

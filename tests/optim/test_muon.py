@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ FACTORS = {
 }
 
 
-@pytest.mark.parametrize("foreach", [None, False])
+@pytest.mark.parametrize("foreach", [None, True, False])
 @pytest.mark.parametrize("nesterov", [True, False])
 @pytest.mark.parametrize("adjust_lr", FACTORS)
 def test_optimizer_follows_the_formulas(adjust_lr, nesterov, foreach):
@@ -70,6 +71,7 @@ def test_a_batch_on_a_cpu_is_not_larger_than_its_cache(monkeypatch):
     monkeypatch.setattr(muon, "CPU_BLOCK", 100)
     assert [len(batch) for batch in batches(params, None)] == [1, 1, 1, 1, 1, 1]
     assert [len(batch) for batch in batches(params, False)] == [1] * 6
+    assert [len(batch) for batch in batches(params, True)] == [2, 1, 2, 1]
 
 
 @pytest.mark.parametrize("coefficients", [MUON, CONVERGENT])
@@ -158,6 +160,8 @@ def test_momentum_is_not_overwritten_by_the_iteration():
 def test_types_of_the_iteration():
     single, double, half = (torch.ones(2, 2, dtype=t) for t in (torch.float32, torch.float64, torch.bfloat16))
     assert [working_dtype(None, t) for t in (single, double, half)] == [torch.float32, torch.float64, torch.float32]
+    on_gpu = [SimpleNamespace(is_cuda=True, dtype=t) for t in (torch.float32, torch.float64, torch.bfloat16)]
+    assert [working_dtype(None, t) for t in on_gpu] == [torch.bfloat16, torch.float64, torch.bfloat16]
     assert working_dtype(torch.bfloat16, double) == torch.bfloat16
     assert stack([single, single], torch.bfloat16).dtype == torch.bfloat16
 

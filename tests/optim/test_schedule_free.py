@@ -196,6 +196,18 @@ def test_adamw_equals_schedulefree_over_two_hundred_steps(options):
     assert max(both(ScheduleFreeAdamW(mine, lr=0.05, betas=(0.9, 0.99), **options), mine, peer, theirs)) < 1e-12
 
 
+def test_a_falling_rate_weighs_in_the_average_as_the_largest_does():
+    mine, theirs = start(), start()
+    ours, peer = ScheduleFreeSGD(mine, lr=0.1), schedulefree.SGDScheduleFree(theirs, lr=0.1)
+    peer.train()
+    for grads in gradients(40):
+        for optimizer in (ours, peer):
+            optimizer.param_groups[0]["lr"] *= 0.9
+        step(ours, mine, grads)
+        step(peer, theirs, grads)
+    assert torch.allclose(flat(mine), flat(theirs), **ROUNDING)
+
+
 @pytest.mark.parametrize("C", [None, 3, 20])
 @pytest.mark.parametrize("options", PEER_OPTIONS, ids=str)
 def test_refined_adamw_equals_pytorch_optimizer_over_two_hundred_steps(options, C):
