@@ -61,6 +61,7 @@ import numpy as np
 
 from companion import plotting
 from companion.chapters.mimuon import Parameters, Results, experiments, figures, neighbours, rule, spectrum, verify
+from companion.chapters.mimuon.experiments.language import TRIALS
 from companion.chapters.mimuon.experiments.linear import METHODS
 from companion.chapters.mimuon.experiments.networks import LAYERS
 
@@ -196,7 +197,14 @@ plotting.show(figures.convergence(convergence), name="convergence")
 # Left: MiMuon is no slower than Muon, and both follow the slope $-1/4$ or better; with fixed steps Muon stalls. The
 # theorem speaks of such long steps only for astronomically many of them; for the small steps on the right it speaks, and
 # its bound holds.
-#
+
+# %%
+print("share of orthogonalized steps")
+print(f"{'':14s}" + "".join(f"  T = {T:<6d}" for T in convergence.horizons))
+for name, shares in zip(("Muon", "gap test", "norm test"), convergence.share, strict=True):
+    print(f"{name:14s}" + "".join(f"{share:12.1%}" for share in shares))
+
+# %% [markdown]
 # ## A language model
 #
 # A small transformer on the sources of Python's standard library. The blocks' matrices are trained by each optimizer,
@@ -210,7 +218,14 @@ plotting.show(figures.language(language), name="language")
 
 # %% [markdown]
 # Muon and the two MiMuon end together, SGD and Adam above them.
-#
+
+# %%
+print(f"{'':18s} kept: step size, threshold   validation loss   test loss")
+for k, name in enumerate(language.methods):
+    lr, tau = TRIALS[name][language.kept[k]]
+    print(f"{name:18s} {lr:15g} {tau:11g} {language.validation[k].min():17.3f} {language.test[k]:11.3f}")
+
+# %% [markdown]
 # ## Verdicts
 
 # %%

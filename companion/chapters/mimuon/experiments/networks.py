@@ -33,11 +33,10 @@ class Networks:
     share: np.ndarray
     #: shapes of the layers, as text
     shapes: tuple[str, ...]
-    #: of Muon's momenta, over the norm: the smallest gap, the mean gap, the least value, ``(3 layers, looks)``
+    #: smallest, mean: the smallest and the mean gap of Muon's momenta, over the norm, ``(3 layers, looks)``
     smallest: np.ndarray
     mean: np.ndarray
-    least: np.ndarray
-    #: the smallest gap as it is, which a threshold is compared with
+    #: the smallest gap as it is, which a threshold is compared with, ``(3, looks)``
     kappa: np.ndarray
     #: median of the smallest gap over the norm of Gaussian matrices of the layers' shapes, ``(3,)``
     gaussian: np.ndarray
@@ -105,20 +104,19 @@ def networks(params: Parameters) -> Networks:
         shapes=tuple("×".join(map(str, shape)) for shape in shapes),
         smallest=relative[:, 0],
         mean=relative[:, 1],
-        least=relative[:, 2],
-        kappa=relative[:, 3],
+        kappa=relative[:, 2],
         gaussian=np.array([np.median(_gaps(layer)[0]) for layer in gaussian]),
     )
 
 
 def _gaps(values: torch.Tensor) -> np.ndarray:
-    """Smallest gap, mean gap and least nonzero value, over the norm, and the smallest gap itself: ``(4, matrices)``."""
+    """Smallest gap and mean gap over the norm, and the smallest gap itself: ``(3, matrices)``."""
     values = values.flatten(0, -2)
     norm = values.square().sum(-1).sqrt().clamp(min=torch.finfo(values.dtype).tiny)
     nonzero = (values > RTOL * values[:, :1]).sum(-1)
     least, gap = smallest_value(values), smallest_gap(values)
     mean = (values[:, 0] - least) / (nonzero - 1).clamp(min=1)
-    return torch.stack([gap / norm, mean / norm, least / norm, gap]).cpu().numpy()
+    return torch.stack([gap / norm, mean / norm, gap]).cpu().numpy()
 
 
 def _judge(layers: list[torch.Tensor], found, examples: torch.Tensor) -> np.ndarray:
