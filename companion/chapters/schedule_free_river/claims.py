@@ -19,17 +19,15 @@ def _worth_a_look(results: Results) -> None:
 
 
 def gains(results: Results, method: str) -> Measured:
-    """What a decay phase and a running average gain at the largest rate, and the dip between two iterates."""
+    """What a decay phase and a running average gain at the largest rate, mean over starts; the dip between iterates."""
     _worth_a_look(results)
-    r = results.language
-    if method == "AdamW":
-        now, decayed, average, segment = r.adam[-1], r.adam_decayed[-1], r.adam_average[-1], r.adam_segment
-    else:
-        b = {"smallest β": 0, "largest β": -1}[method]
-        now, decayed, average = r.x[-1, b, 0], r.x_decayed[b], r.x_average[-1, b, 0]
-        segment = r.x_segment[b]
-    dip = min(segment[0], segment[-1]) - segment.min()
-    return {"decay": now - decayed, "average": now - average, "dip": dip}
+    r, k = results.language, {"AdamW": 0, "SF-AdamW": 1}[method]
+    segment = (r.adam_segment, r.x_segment[-1])[k]
+    return {
+        "decay": (r.side[k] - r.side_decayed[k]).mean(),
+        "average": (r.side[k] - r.side_average[k]).mean(),
+        "dip": min(segment[0], segment[-1]) - segment.min(),
+    }
 
 
 C1 = Claim(
@@ -37,11 +35,11 @@ C1 = Claim(
     says="At a constant rate, the largest tried, AdamW shows its progress only after a decay phase, or after averaging "
     "with one more copy of the weights: both lower its loss.",
     criterion="decay > 0.01 and average > 0.01",
-    reason="loss of the iterates minus that after the decay, and minus that of the running average, in nats; AdamW "
-    "gains .03 to .05, Schedule-Free none",
+    reason="loss of the iterates minus that after the decay, and minus that of the running average, in nats, mean over "
+    "starts; AdamW gains .03 to .06, Schedule-Free none",
     measure=gains,
     on="AdamW",
-    control=Control("Schedule-Free with the largest β, at the same rate on the same windows", on="largest β"),
+    control=Control("Schedule-Free with the largest β, at the same rate on the same windows", on="SF-AdamW"),
     figure="glance",
 )
 
@@ -52,7 +50,7 @@ C2a = Claim(
     criterion="decay < 0.01 and average < 0.01",
     reason="the same hundredth of a nat that C1 asks for; of the decay phases, at every rate tried, the best is taken",
     measure=gains,
-    on="largest β",
+    on="SF-AdamW",
     control=Control("AdamW at the same constant rate", on="AdamW"),
     figure="glance",
 )
@@ -65,7 +63,7 @@ C2b = Claim(
     reason="least loss at the ends minus least loss on the segment between them; at most .004 over seeds, AdamW's is "
     ".016 to .06",
     measure=gains,
-    on="largest β",
+    on="SF-AdamW",
     control=Control("AdamW at the same constant rate, whose iterates lie on the valley's walls", on="AdamW"),
     stance="added",
     figure="segment",
@@ -261,7 +259,7 @@ C5a = Claim(
     says="On a straight river x is T/(1 + C) steps behind y, and across the valley its variance is "
     "C²/(2C − 1)·σ²/(λ²T): in the original method, where C = 1/(1−β), β decides both.",
     criterion=lambda params: (
-        f"lag < 0.03 and y < {0.1 + 4 / params.replicas**0.5:.3g} and x < {0.1 + 6 / params.replicas**0.5:.3g}"
+        f"lag < 0.03 and y < {0.1 + 1.5 / params.replicas**0.5:.3g} and x < {0.08 + 3 / params.replicas**0.5:.3g}"
     ),
     reason="largest relative distance of simulations from the laws of the page: corrections of order C/T, and the "
     "scatter of a variance over the replicas",
@@ -300,15 +298,15 @@ def behind(results: Results, beta: str) -> Measured:
     r = results.language
     b = {"smallest β": 0, "largest β": -1}[beta]
     gap = (r.x - r.y_average)[:, b, 0]
-    return {"mean": gap.mean(), "least": gap.min()}
+    return {"mean": gap.mean()}
 
 
 C5c = Claim(
     id="C5c",
     says="The original method is sensitive to β: with a small β the returned x has a higher loss than a running "
     "average of the same run's last gradient points.",
-    criterion="mean > 0.04 and least > 0",
-    reason="in nats, over all rates; .06 to .13 with the smallest β, below .01 with the largest",
+    criterion="mean > 0.04",
+    reason="in nats, mean over the rates; .07 to .13 with the smallest β, below .01 with the largest",
     measure=behind,
     on="smallest β",
     control=Control("the largest β", on="largest β"),
@@ -358,14 +356,14 @@ def large_batch(results: Results, batch: str) -> Measured:
     """How much lower the refined method's loss is than the original's, mean over the replicas."""
     if results.language.steps[-1] < LEAST_STEPS:
         raise Undecided(f"steps: the language models need at least {LEAST_STEPS} steps, decay phase included")
-    return {"gain": results.large.gain()[{"small": 0, "large": 1}[batch]].mean()}
+    return {"gain": getattr(results.large, batch).mean()}
 
 
 C7a = Claim(
     id="C7a",
     says="With a large batch the refined method has a lower loss than the original after as many steps.",
     criterion="gain > 0.03",
-    reason="mean over replicas, in nats; .05 to .11 with the large batch, around zero with the small one",
+    reason="mean over replicas, in nats; .05 to .10 with the large batch, around zero with the small one",
     measure=large_batch,
     on="large",
     control=Control("the same β, rate, C and number of steps with the small batch", on="small"),
@@ -417,15 +415,14 @@ CLAIMS = (C1, C2a, C2b, C3a, C3b, C4a, C4b, C4c, C4d, C4e, C4f, C5a, C5b, C5c, C
 def _quantities(results: Results) -> dict[str, object]:
     """Further measured values that the chapter's page quotes."""
     r, s, w = results.language, results.sharpness, results.weights
-    largest = r.rates[-1]
     return {
+        "starts": r.side.shape[1],
         "steps": int(r.steps[-2]),
         "extra": int(r.steps[-1] - r.steps[-2]),
         "numbers": r.numbers,
         "source": r.source,
         "rates": r.rates,
         "betas": r.betas,
-        "largest_rate": largest,
         "adam": r.adam,
         "adam_decayed": r.adam_decayed,
         "original": r.x[:, :, 0].T,
@@ -434,7 +431,6 @@ def _quantities(results: Results) -> dict[str, object]:
         "x_minus_y": (r.x - r.y)[:, :, 0].mean(0),
         "gap_original": (r.x - r.y_average)[:, :, 0].mean(0),
         "gap_refined": (r.x - r.y_average)[:, :, 1].mean(0),
-        "decay_smallest": r.x[-1, 0, 0] - r.x_decayed[0],
         "age_original": (w.original @ np.arange(w.original.shape[1] - 1, -1, -1.0)),
         "age_refined": (w.refined @ np.arange(w.refined.shape[1] - 1, -1, -1.0)),
         "amplitude": results.oscillation.amplitude / results.oscillation.adam,
@@ -449,7 +445,6 @@ def _quantities(results: Results) -> dict[str, object]:
         "best_C_law": results.straight.constants[results.straight.excess_law.argmin(1)],
         "storage": results.storage.numbers,
         "batches": results.large.batches,
-        "large_gain": results.large.gain().mean(1),
     }
 
 

@@ -43,13 +43,13 @@ def glance(result: Language) -> Figure:
     fig, (left, right) = plotting.subplots(1, 2, size=(7.6, 4.2), width_ratios=(1.25, 1))
     b, steps = -1, result.steps
     left.plot(steps, result.adam_path, "o-", color=ADAM, label="AdamW, constant rate")
-    left.plot(steps[-2:], [result.adam_path[-2], result.adam_decayed[-1]], ":", color=ADAM, lw=2.4)
-    left.plot(steps[-1], result.adam_decayed[-1], "v", color=ADAM, ms=8, label="… after a decay phase")
+    left.plot(steps[-2:], [result.adam_path[-2], result.side_decayed[0, 0]], ":", color=ADAM, lw=2.4)
+    left.plot(steps[-1], result.side_decayed[0, 0], "v", color=ADAM, ms=8, label="… after a decay phase")
     label = f"SF-AdamW, $\\beta={result.betas[b]:g}$"
     left.plot(steps, result.x_path[b, 0], "o-", color=ORIGINAL, label=label)
-    left.plot(steps[-2:], [result.x_path[b, 0, -2], result.x_decayed[-1]], ":", color=ORIGINAL, lw=2.4)
-    left.plot(steps[-1], result.x_decayed[-1], "v", color=ORIGINAL, ms=8, label="… after a decay phase")
-    low = min(result.adam_decayed[-1], result.x_path[b, 0].min())
+    left.plot(steps[-2:], [result.x_path[b, 0, -2], result.side_decayed[1, 0]], ":", color=ORIGINAL, lw=2.4)
+    left.plot(steps[-1], result.side_decayed[1, 0], "v", color=ORIGINAL, ms=8, label="… after a decay phase")
+    low = min(result.side_decayed[0, 0], result.x_path[b, 0].min())
     high = max(result.adam_path.max(), result.x_path[b, 0].max())
     left.set(xlabel="step", ylabel="validation loss (nats)", ylim=(low - 0.05, high + 0.3),
              title=f"No decay needed, $\\gamma={result.rates[-1]:g}$")  # fmt: skip
@@ -192,7 +192,7 @@ def segment(result: Language) -> Figure:
     """Loss between two checkpoints."""
     fig, ax = plotting.subplots(size=(7.6, 3.9))
     ax.plot(result.alpha, result.adam_segment - result.adam_segment[0], "o-", color=ADAM, label="AdamW, constant rate")
-    for beta, line, losses in zip(result.branched, ("^--", "s-"), result.x_segment, strict=True):
+    for beta, line, losses in zip(result.betas[[0, -1]], ("^--", "s-"), result.x_segment, strict=True):
         ax.plot(result.alpha, losses - losses[0], line, color=ORIGINAL, label=f"SF-AdamW, $\\beta={beta:g}$")
     ax.set(xlabel="place between step $S$ (0) and step $S+S'$ (1)", ylabel="loss, less that at step $S$",
            title="AdamW jumps from wall to wall; SF-AdamW goes along the floor")  # fmt: skip
@@ -227,9 +227,9 @@ def betas(result: Language) -> Figure:
 def batch(result: Large) -> Figure:
     """The refined method's gain with a small and a large batch."""
     fig, ax = plotting.subplots(size=(7.6, 2.6))
-    gain = result.gain()
+    gain = (result.small, result.large)
     for row, values in enumerate(gain):
-        ax.plot(values, np.full(len(values), row), "o", color=REFINED, ms=8)
+        ax.plot(values, np.full(len(values), row), "o", color=REFINED, ms=7)
         ax.plot(values.mean(), row, "|", color="black", ms=26, mew=2)
     ax.axvline(0, color="black", lw=1)
     ax.set(yticks=range(len(gain)), yticklabels=[f"batch {b}" for b in result.batches], ylim=(-0.6, len(gain) - 0.4),

@@ -32,7 +32,7 @@ class Parameters(parameters.Parameters):
 
     betas: list[Annotated[float, pydantic.Field(ge=0.05, le=0.98)]] = parameter(
         "interpolations β of the language models; the smallest and the largest are compared", quick=[0.1, 0.5, 0.9],
-        paper=[0.1, 0.5, 0.9, 0.95], min_length=2, max_length=6,
+        paper=[0.1, 0.5, 0.95], min_length=2, max_length=6,
     )  # fmt: skip
     rates: list[Rate] = parameter(
         "step sizes γ that each method is given; at the largest, methods are compared side by side",
@@ -43,11 +43,13 @@ class Parameters(parameters.Parameters):
                            ge=60, le=100_000)  # fmt: skip
     extra: int = parameter("steps S' of a decay phase, and of the runs that go on", quick=150, paper=400, ge=20,
                            le=50_000)  # fmt: skip
-    batch: int = parameter("windows in a batch", quick=1, paper=32, ge=1, le=512)
+    batch: int = parameter("windows in a batch", quick=1, paper=16, ge=1, le=512)
     ema: float = parameter("decay ρ of the running averages over the last S' steps", quick=0.97, paper=0.99, ge=0.5,
                            le=0.9999)  # fmt: skip
-    big_batch: int = parameter("windows in a large batch", quick=32, paper=256, ge=2, le=1024)
-    big_steps: int = parameter("steps with the large and with the small batch", quick=50, paper=600, ge=30,
+    starts: int = parameter("starts from which AdamW and SF-AdamW are compared side by side", quick=3, paper=2, ge=1,
+                            le=8)  # fmt: skip
+    big_batch: int = parameter("windows in a large batch", quick=32, paper=128, ge=2, le=1024)
+    big_steps: int = parameter("steps with the large and with the small batch", quick=50, paper=300, ge=30,
                                le=50_000)  # fmt: skip
     big_C: float = parameter("C of the refined method there", quick=50.0, paper=200.0, ge=1, le=1000)
     big_replicas: int = parameter("runs of each method there, with starts of their own", quick=5, paper=2, ge=1, le=16)
@@ -96,8 +98,9 @@ class Parameters(parameters.Parameters):
 
     @property
     def members(self) -> int:
-        """Language models trained side by side until step S."""
-        return len(self.all_rates) * (1 + 2 * len(self.all_betas))
+        """Language models trained at once, decay phases included."""
+        rates, starts = len(self.all_rates), self.starts
+        return rates * (2 + 2 * len(self.all_betas) + starts) + 3 * (starts - 1)
 
     @property
     def all_betas(self) -> list[float]:

@@ -21,8 +21,9 @@ from companion.results import experiment
 BETA1, BETA2 = 0.9, 0.99
 VARIANTS = ("original", "refined")
 LOOKS = 8  # at the losses before step S
-LAST = 5  # looks at AdamW's last iterates, whose losses scatter,
+LAST = 10  # looks at AdamW's last iterates, whose losses scatter,
 APART = 5  # every so many steps
+FOR_SMALL = 4  # times as many replicas with the small batch, whose losses scatter more
 SEGMENT = np.linspace(0, 1, 9)
 
 
@@ -42,20 +43,19 @@ class Language:
     x_path: np.ndarray  #: at x, the largest rate, (B, 2, K)
     y_path: np.ndarray  #: at y, the largest rate, (B, 2, K)
     adam: np.ndarray  #: AdamW at a constant rate, mean over the last iterates, (G,)
-    x: np.ndarray  #: at x, (G, B, 2)
-    y: np.ndarray  #: at y, (G, B, 2)
-    chosen_adam: np.ndarray  #: AdamW after its decay on the half that chooses rates, (G,)
-    chosen_x: np.ndarray  #: x at the end on that half, (G, B, 2)
-    branched: np.ndarray  #: which of the interpolations have decay phases, their least and largest, (2,)
     adam_decayed: np.ndarray  #: AdamW after a decay phase of S' steps, (G,)
-    adam_average: np.ndarray  #: running average of AdamW's last S' iterates, (G,)
-    x_decayed: np.ndarray  #: the best rate's decay phase that branched off x, largest rate, original, (2,)
-    x_average: np.ndarray  #: running average of the last S' of x, (G, B, 2)
+    chosen_adam: np.ndarray  #: the same on the half that chooses rates, (G,)
+    x: np.ndarray  #: at x, (G, B, 2)
+    chosen_x: np.ndarray  #: on the half that chooses rates, (G, B, 2)
+    y: np.ndarray  #: at y, (G, B, 2)
+    z: np.ndarray  #: at z, (G, B, 2)
     y_average: np.ndarray  #: running average of the last S' of y, (G, B, 2)
-    z: np.ndarray  #: at z at the end, (G, B, 2)
+    side: np.ndarray  #: AdamW and x of the original with the largest beta, largest rate, several starts, (2, starts)
+    side_decayed: np.ndarray  #: after a decay phase; of those of x the best, chosen on the other half, (2, starts)
+    side_average: np.ndarray  #: running averages over the last S' steps, (2, starts)
     alpha: np.ndarray  #: places on the segment from step S to S + S', (A,)
     adam_segment: np.ndarray  #: AdamW along it at the largest rate, (A,)
-    x_segment: np.ndarray  #: x along it at the largest rate, original, (2, A)
+    x_segment: np.ndarray  #: x of the original along it, least and largest beta, largest rate, (2, A)
 
 
 def _shape(params: Parameters) -> Shape:
@@ -85,42 +85,60 @@ def language(params: Parameters) -> Language:
     def losses(rows: torch.Tensor) -> np.ndarray:
         return evaluate(shape, rows, held_out)
 
-    adam = AdamW(start.repeat(len(rates), 1), rates, (BETA1, BETA2))
-    free = ScheduleFree(start.repeat(len(rate), 1), rate, beta, C, BETA2)
+    # The lattice from one start; then the two methods that are compared at the largest rate, from further starts and
+    # on windows of their own.
+    more = params.starts - 1
+    twins = ensemble.flatten(ensemble.initial(shape, more, generator, distinct=True)).to(device)
+    adam_starts = torch.cat([start.repeat(len(rates), 1), twins])
+    adam = AdamW(adam_starts, np.append(rates, np.full(more, rates[-1])), (BETA1, BETA2))
+    free = ScheduleFree(
+        torch.cat([start.repeat(len(rate), 1), twins]),
+        *(np.append(values, np.full(more, values[-len(VARIANTS)])) for values in (rate, beta, C)),
+        BETA2,
+    )
+    grid, slow, fast = len(rate), len(rates), len(rate) - lattice[1] * lattice[2]  # the largest rate from ``fast`` on
+    # The original method with the largest beta from every start, and AdamW.
+    pair = np.append(grid - len(VARIANTS), np.arange(grid, grid + more))
+    rivals = np.arange(slow - 1, slow + more)
+    ends = [fast, grid - len(VARIANTS)]  # the least and the largest beta
+    own = np.arange(1, params.starts)  # the windows that a member sees, by number
+    seen = [np.append(np.zeros(count, int), own) for count in (slow, grid, slow)] + [np.tile(np.append(0, own), slow)]
+    before, after = (torch.tensor(np.concatenate(some), device=device) for some in (seen[:2], seen))
     looks = sorted({round(params.steps * k / LOOKS) for k in range(1, LOOKS + 1)} | {params.steps + params.extra})
-    paths: list[np.ndarray] = []
-    fastest = len(rate) - lattice[1] * lattice[2]  # from here on members have the largest rate
-    ends = np.array([fastest, len(rate) - len(VARIANTS)])  # the original method with the least and the largest beta
     scattered = {params.steps + params.extra - APART * k for k in range(LAST)}
+    paths: list[np.ndarray] = []
     last: list[np.ndarray] = []
     decayed = branches = averages = None
     for step in range(1, params.steps + params.extra + 1):
-        symbols = ensemble.windows(text.train, params.batch, params.context, generator).to(device)
+        drawn = ensemble.windows(text.train, params.starts * params.batch, params.context, generator).to(device)
+        drawn = drawn.unflatten(0, (params.starts, params.batch))
         warm = min(1.0, step / params.warm_up)
         if step <= params.steps:
-            together(shape, (adam, free), symbols, (warm, warm))
+            together(shape, (adam, free), drawn[before], (warm, warm))
         else:
             left = 1 - (step - params.steps - 1) / params.extra
-            together(shape, (adam, free, decayed, branches), symbols, (1.0, 1.0, left, left))
+            together(shape, (adam, free, decayed, branches), drawn[after], (1.0, 1.0, left, left))
             newest = torch.cat([adam.points, free.x, free.points])
             averages = torch.lerp(newest, averages, params.ema)
         if step == params.steps:
-            snapshot = torch.cat([adam.points[-1:], free.x[ends]])
+            snapshot = torch.cat([adam.points[slow - 1 : slow], free.x[ends]])
             decayed = adam.branch()
-            branches = AdamW(free.x[ends].repeat(len(rates), 1), rates.repeat(len(ends)), (BETA1, BETA2))
+            branches = AdamW(free.x[pair].repeat(len(rates), 1), rates.repeat(len(pair)), (BETA1, BETA2))
             averages = torch.cat([adam.points, free.x, free.points])
         if step in scattered:
-            last.append(losses(adam.points)[:, 1])
+            last.append(evaluate(shape, adam.points, held_out[1:])[:, 0])
         if step in looks:
-            paths.append(losses(torch.cat([adam.points[-1:], free.x[fastest:], free.points[fastest:]])))
+            paths.append(losses(torch.cat([adam.points[slow - 1 : slow], free.x[fast:grid], free.points[fast:grid]])))
     path = np.stack(paths, axis=-1)[:, 1]
     x_path, y_path = path[1:].reshape(2, *lattice[1:], -1)
-    x, y = losses(free.x), losses(free.points)
-    adam_decayed = losses(decayed.points)
-    branched = losses(branches.points).reshape(len(rates), len(ends), 2)
-    x_decayed = branched[branched[..., 0].argmin(0), np.arange(len(ends)), 1]
-    of_adam, of_x, of_y = averages.split([len(rates), len(rate), len(rate)])
-    end = torch.cat([adam.points[-1:], free.x[ends]])
+    x, y, z = (losses(rows) for rows in (free.x, free.points[:grid], free.z[:grid]))
+    adam_now, adam_decayed = np.mean(last, axis=0), losses(decayed.points)
+    branched = losses(branches.points).reshape(len(rates), len(pair), 2)
+    x_decayed = branched[branched[..., 0].argmin(0), np.arange(len(pair)), 1]
+    of_adam, of_x, of_y = (
+        losses(rows)[:, 1] for rows in averages.split([len(adam.points), len(free.x), len(free.points)])
+    )
+    end = torch.cat([adam.points[slow - 1 : slow], free.x[ends]])
     segment = np.stack([losses(torch.lerp(snapshot, end, float(a)))[:, 1] for a in SEGMENT], axis=-1)
     return Language(
         rates=rates,
@@ -131,18 +149,17 @@ def language(params: Parameters) -> Language:
         adam_path=path[0],
         x_path=x_path,
         y_path=y_path,
-        adam=np.mean(last, axis=0),
-        x=x[:, 1].reshape(lattice),
+        adam=adam_now[:slow],
+        adam_decayed=adam_decayed[:slow, 1],
+        chosen_adam=adam_decayed[:slow, 0],
+        x=x[:grid, 1].reshape(lattice),
+        chosen_x=x[:grid, 0].reshape(lattice),
         y=y[:, 1].reshape(lattice),
-        chosen_adam=adam_decayed[:, 0],
-        chosen_x=x[:, 0].reshape(lattice),
-        branched=betas[[0, -1]],
-        adam_decayed=adam_decayed[:, 1],
-        adam_average=losses(of_adam)[:, 1],
-        x_decayed=x_decayed,
-        x_average=losses(of_x)[:, 1].reshape(lattice),
-        y_average=losses(of_y)[:, 1].reshape(lattice),
-        z=losses(free.z)[:, 1].reshape(lattice),
+        z=z[:, 1].reshape(lattice),
+        y_average=of_y[:grid].reshape(lattice),
+        side=np.stack([adam_now[rivals], x[pair, 1]]),
+        side_decayed=np.stack([adam_decayed[rivals, 1], x_decayed]),
+        side_average=np.stack([of_adam[rivals], of_x[pair]]),
         alpha=SEGMENT,
         adam_segment=segment[0],
         x_segment=segment[1:],
@@ -151,38 +168,41 @@ def language(params: Parameters) -> Language:
 
 @dataclass(frozen=True)
 class Large:
-    """Validation losses at x after as many steps with a small and with a large batch; largest beta, largest rate."""
+    """How much lower the refined method's loss at x is than the original's; largest beta, largest rate.
+
+    After as many steps with a small and with a large batch, in replicas.
+    """
 
     rate: float
     beta: float
     C: float  #: of the refined method
     batches: np.ndarray  #: windows in a batch, (2,)
-    x: np.ndarray  #: original and refined, (2, replicas, 2)
-
-    def gain(self) -> np.ndarray:
-        """How much lower the refined method's loss is, ``(2, replicas)``."""
-        return self.x[..., 0] - self.x[..., 1]
+    small: np.ndarray  #: gains with the small batch, (4 replicas,)
+    large: np.ndarray  #: gains with the large batch, (replicas,)
 
 
 @experiment
 @torch.no_grad()
 def large(params: Parameters) -> Large:
     """Original and refined method, in replicas with a start and windows of their own."""
-    shape, device, replicas = _shape(params), params.device, params.big_replicas
+    shape, device = _shape(params), params.device
     text = corpus(params.corpus, params.context)
     generator = params.generator(8)
-    starts = ensemble.flatten(ensemble.initial(shape, replicas, generator, distinct=True))
-    starts = starts.repeat_interleave(len(VARIANTS), 0).to(device)
     held_out = halves(text.validation, params.windows, params.context)[1:].to(device)
     beta, rate = params.all_betas[-1], params.all_rates[-1]
-    C = np.tile([1 / (1 - beta), params.big_C], replicas)
     warm_up = max(1, params.big_steps // 10)
-    losses, batches = [], [params.batch, params.big_batch]
-    for batch in batches:
-        free = ScheduleFree(starts, np.full(len(C), rate), np.full(len(C), beta), C, BETA2)
+    gains = []
+    for batch, replicas in ((params.batch, FOR_SMALL * params.big_replicas), (params.big_batch, params.big_replicas)):
+        starts = ensemble.flatten(ensemble.initial(shape, replicas, generator, distinct=True))
+        C = np.tile([1 / (1 - beta), params.big_C], replicas)
+        free = ScheduleFree(
+            starts.repeat_interleave(len(VARIANTS), 0).to(device),
+            np.full(len(C), rate), np.full(len(C), beta), C, BETA2,
+        )  # fmt: skip
         for step in range(1, params.big_steps + 1):
             drawn = ensemble.windows(text.train, replicas * batch, params.context, generator).to(device)
             symbols = drawn.unflatten(0, (replicas, batch)).repeat_interleave(len(VARIANTS), 0)
             together(shape, (free,), symbols, (min(1.0, step / warm_up),))
-        losses.append(evaluate(shape, free.x, held_out).reshape(replicas, len(VARIANTS)))
-    return Large(rate, beta, params.big_C, np.array(batches), np.stack(losses))
+        original, refined = evaluate(shape, free.x, held_out).reshape(replicas, len(VARIANTS)).T
+        gains.append(original - refined)
+    return Large(rate, beta, params.big_C, np.array([params.batch, params.big_batch]), *gains)
