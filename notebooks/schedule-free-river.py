@@ -32,6 +32,7 @@ steps = None  # steps S of the language models before decay phases branch off: a
 extra = None  # steps S' of a decay phase, and of the runs that go on: an integer from 20 to 50000
 batch = None  # windows in a batch: an integer from 1 to 512
 ema = None  # decay ρ of the running averages over the last S' steps: a number from 0.5 to 0.9999
+starts = None  # starts from which AdamW and SF-AdamW are compared side by side: an integer from 1 to 8
 big_batch = None  # windows in a large batch: an integer from 2 to 1024
 big_steps = None  # steps with the large and with the small batch: an integer from 30 to 50000
 big_C = None  # C of the refined method there: a number from 1 to 1000
