@@ -14,13 +14,15 @@ def output_step(network: Network, theta: torch.Tensor, before: torch.Tensor, pre
 
 def tangent_kernel(network: Network, theta: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:
     """``K_ij = sum_c grad f_c(x_i) . grad f_c(x_j)``, ``(R, n, n)``: the kernel of a network, summed over outputs."""
-    runs, classes, n = predict(network, theta, prepared).shape
+    runs, _, n = predict(network, theta, prepared).shape
+    # Each sample alone with a copy of its run's parameters: no pass backwards runs through the others.
+    alone = prepared.unflatten(2, (-1, n)).permute(0, 3, 1, 2).flatten(0, 1)
 
     def outputs(point: torch.Tensor) -> torch.Tensor:
-        return predict(network, point, prepared).flatten(1)
+        return predict(network, point, alone).flatten(1)
 
-    rows = jacobian(outputs, theta).reshape(runs, classes, n, -1)
-    return torch.einsum("rcip,rcjp->rij", rows, rows)
+    rows = jacobian(outputs, theta.repeat_interleave(n, dim=0)).unflatten(0, (runs, n))
+    return torch.einsum("ricp,rjcp->rij", rows, rows)
 
 
 def kernel_step(network: Network, theta: torch.Tensor, before: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Small labelled sets of images, one for each seed, with a share of wrong labels."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,17 +45,20 @@ def draw(
     seeds : one for each set
     device, dtype : of the tensors
     """
-    inputs, targets, others = [], [], []
-    for seed in seeds:
-        found = load_dataset(name, n_train=n, n_test=probes, seed=seed, normalize="unit")
-        labels, _ = symmetric_label_noise(found.y_train, noise, CLASSES, np.random.default_rng([seed, 1]))
-        targets.append(np.eye(CLASSES)[labels].T)
-        middle, deviation = found.x_train.mean(0), found.x_train.std(0)
-        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
-        scale *= LENGTH / math.sqrt(np.count_nonzero(scale))
-        inputs.append(_columns((found.x_train - middle) * scale, SIDES[name]))
-        others.append(_columns((found.x_test - middle) * scale, SIDES[name]))
-    return Samples(*(torch.tensor(np.stack(each), dtype=dtype, device=device) for each in (inputs, targets, others)))
+    sets = zip(*(_drawn(name, n, noise, probes, seed) for seed in seeds), strict=True)
+    return Samples(*(torch.tensor(np.stack(each), dtype=dtype, device=device) for each in sets))
+
+
+@functools.lru_cache(maxsize=64)  # every experiment trains on the same sets
+def _drawn(name: str, n: int, noise: float, probes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, targets and probes of one seed, as :class:`Samples` has them."""
+    found = load_dataset(name, n_train=n, n_test=probes, seed=seed, normalize="unit")
+    labels, _ = symmetric_label_noise(found.y_train, noise, CLASSES, np.random.default_rng([seed, 1]))
+    middle, deviation = found.x_train.mean(0), found.x_train.std(0)
+    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
+    scale *= LENGTH / math.sqrt(np.count_nonzero(scale))
+    inputs, others = ((x - middle) * scale for x in (found.x_train, found.x_test))
+    return _columns(inputs, SIDES[name]), np.eye(CLASSES)[labels].T, _columns(others, SIDES[name])
 
 
 def _columns(images: np.ndarray, side: int) -> np.ndarray:
