@@ -54,7 +54,8 @@ def spread(matrix: torch.Tensor, criterion: Criterion = "gap", rtol: float = 1e-
 
     Returns
     -------
-    Tensor ``(...)``. Of fewer than two nonzero singular values the gap is infinite, of none the smallest is.
+    Tensor ``(...)``. Of fewer than two nonzero singular values the gap is infinite, of none the smallest is. A matrix
+    that is not finite has none of them: not a number, which no threshold admits.
 
     Raises
     ------
@@ -66,12 +67,15 @@ def spread(matrix: torch.Tensor, criterion: Criterion = "gap", rtol: float = 1e-
         raise ValueError(f"rtol: got {rtol!r}, allowed: at least 0, below 1")
     if criterion == "fro":
         return torch.linalg.vector_norm(matrix, dim=(-2, -1))
-    values = torch.linalg.svdvals(matrix)
+    finite = matrix.isfinite().all(-1).all(-1)  # a decomposition would stop the run that diverges in one matrix
+    values = torch.linalg.svdvals(matrix.where(finite[..., None, None], 0))
     nonzero = values > rtol * values[..., :1]
     if criterion == "sigma_min":
-        return values.where(nonzero, torch.inf).amin(-1)
-    gaps = (values[..., :-1] - values[..., 1:]).where(nonzero[..., 1:], torch.inf)
-    return gaps.amin(-1) if gaps.shape[-1] else torch.full_like(values[..., 0], torch.inf)
+        least = values.where(nonzero, torch.inf).amin(-1)
+    else:
+        gaps = (values[..., :-1] - values[..., 1:]).where(nonzero[..., 1:], torch.inf)
+        least = gaps.amin(-1) if gaps.shape[-1] else torch.full_like(values[..., 0], torch.inf)
+    return least.where(finite, torch.nan)
 
 
 class MiMuon(Optimizer):

@@ -319,8 +319,9 @@ class ScheduleFreeAdamW(ScheduleFree):
     maximize : whether to go uphill
     foreach : whether to use torch's multi-tensor operations; ``None`` uses them for parameters on a GPU
     compiled : whether to compile the step, which then reads and writes every weight once, as ``fused=True`` does in
-        torch: the first step takes as long as the compiler does, a second per tensor or so. Where ``torch.compile``
-        finds no compiler, one warning says so, and the step is as without it
+        torch: the first step takes as long as the compiler does, a second per tensor or so, and so does the first of
+        every other list of shapes, of which a process compiles eight. Where ``torch.compile`` finds no compiler, one
+        warning says so, and the step is as without it
 
     Raises
     ------
@@ -461,7 +462,7 @@ _no_compiler: list[str] = []
 
 @functools.cache
 def _compiled_pass() -> Callable[..., None]:
-    return torch.compile(adamw_pass, fullgraph=True, dynamic=False)
+    return torch.compile(adamw_pass, dynamic=False)
 
 
 def _can_compile() -> bool:

@@ -137,6 +137,17 @@ def test_spread_of_matrices_that_one_knows():
     assert spread(torch.diag(torch.tensor([2.0, 1e-3])), rtol=1e-2).item() == math.inf
 
 
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_matrix_that_diverged_moves_by_its_momentum_and_stops_no_other(criterion, bad):
+    params = [torch.nn.Parameter(torch.eye(2)) for _ in range(2)]
+    optimizer = MiMuon(params, lr=0.1, momentum=0.0, tau=0.1, criterion=criterion)
+    step(optimizer, params, [torch.full((2, 2), bad), torch.diag(torch.tensor([3.0, 1.0]))])
+    assert optimizer.state[params[1]]["n_orth"] == 1
+    assert torch.isfinite(params[1]).all()
+    assert not torch.isfinite(params[0]).any()
+
+
 @pytest.mark.parametrize("bad", [{"criterion": "rank"}, {"rtol": 1.0}])
 def test_spread_refuses_what_is_out_of_range(bad):
     with pytest.raises(ValueError, match=f"{next(iter(bad))}: got"):
