@@ -462,7 +462,10 @@ def test_the_best_constant_grows_like_the_root_of_the_batch(results):
     [
         (["C1"], lambda r: {"language": dataclasses.replace(r.language, side=r.language.side_decayed)}),
         (["C2a"], lambda r: {"language": dataclasses.replace(r.language, side_decayed=r.language.side_decayed - 0.1)}),
-        (["C2b"], lambda r: {"language": dataclasses.replace(r.language, x_segment=r.language.adam_segment[None])}),
+        (
+            ["C2b"],
+            lambda r: {"language": dataclasses.replace(r.language, side_segment=r.language.side_segment[[0, 0]])},
+        ),
         (["C3a"], lambda r: {"identities": dataclasses.replace(r.identities, weighted=r.identities.uniform)}),
         (["C4a"], lambda r: {"thresholds": dataclasses.replace(r.thresholds, above=r.thresholds.below)}),
         (["C4d"], lambda r: {"oscillation": dataclasses.replace(r.oscillation, amplitude=2 * r.oscillation.law)}),

@@ -191,9 +191,14 @@ def tradeoff(result: Straight) -> Figure:
 def segment(result: Language) -> Figure:
     """Loss between two checkpoints."""
     fig, ax = plotting.subplots(size=(7.6, 3.9))
-    ax.plot(result.alpha, result.adam_segment - result.adam_segment[0], "o-", color=ADAM, label="AdamW, constant rate")
-    for beta, line, losses in zip(result.betas[[0, -1]], ("^--", "s-"), result.x_segment, strict=True):
-        ax.plot(result.alpha, losses - losses[0], line, color=ORIGINAL, label=f"SF-AdamW, $\\beta={beta:g}$")
+    adam, free = result.side_segment[:, 0]
+    least, largest = result.betas[[0, -1]]
+    for losses, line, colour, label in (
+        (adam, "o-", ADAM, "AdamW, constant rate"),
+        (free, "s-", ORIGINAL, f"SF-AdamW, $\\beta={largest:g}$"),
+        (result.small_segment, "^--", ORIGINAL, f"SF-AdamW, $\\beta={least:g}$"),
+    ):
+        ax.plot(result.alpha, losses - losses[0], line, color=colour, label=label)
     ax.set(xlabel="place between step $S$ (0) and step $S+S'$ (1)", ylabel="loss, less that at step $S$",
            title="AdamW jumps from wall to wall; SF-AdamW goes along the floor")  # fmt: skip
     ax.legend(loc="best")

@@ -39,9 +39,9 @@ class Parameters(parameters.Parameters):
         quick=[1e-3, 3e-3, 1e-2], paper=[5e-4, 1e-3, 2e-3], min_length=2, max_length=6,
     )  # fmt: skip
     C: float = parameter("C of the refined method", quick=20.0, paper=50.0, ge=1, le=1000)
-    steps: int = parameter("steps S of the language models before decay phases branch off", quick=500, paper=2000,
+    steps: int = parameter("steps S of the language models before decay phases branch off", quick=440, paper=2000,
                            ge=60, le=100_000)  # fmt: skip
-    extra: int = parameter("steps S' of a decay phase, and of the runs that go on", quick=150, paper=400, ge=20,
+    extra: int = parameter("steps S' of a decay phase, and of the runs that go on", quick=140, paper=400, ge=20,
                            le=50_000)  # fmt: skip
     batch: int = parameter("windows in a batch", quick=1, paper=16, ge=1, le=512)
     ema: float = parameter("decay ρ of the running averages over the last S' steps", quick=0.97, paper=0.99, ge=0.5,
@@ -52,7 +52,7 @@ class Parameters(parameters.Parameters):
     big_steps: int = parameter("steps with the large and with the small batch", quick=50, paper=300, ge=30,
                                le=50_000)  # fmt: skip
     big_C: float = parameter("C of the refined method there", quick=50.0, paper=200.0, ge=1, le=1000)
-    big_replicas: int = parameter("runs of each method there, with starts of their own", quick=5, paper=2, ge=1, le=16)
+    big_replicas: int = parameter("runs of each method there, with starts of their own", quick=4, paper=2, ge=1, le=16)
     width: int = parameter("width of the language models, a multiple of heads", quick=32, paper=512, ge=8, le=1024)
     blocks: int = parameter("their blocks", quick=1, paper=6, ge=1, le=12)
     heads: int = parameter("their heads", quick=2, paper=8, ge=1, le=16)
@@ -67,12 +67,12 @@ class Parameters(parameters.Parameters):
     edge_adam: float = parameter("their effective step size along Adam's direction", quick=1e-3, paper=3e-4, ge=1e-4,
                                  le=3e-3)  # fmt: skip
     edge_steps: int = parameter("their steps", quick=700, paper=5000, ge=50, le=100_000)
-    edge_images: int = parameter("their images", quick=150, paper=1000, ge=20, le=1500)
+    edge_images: int = parameter("their images", quick=100, paper=1000, ge=20, le=1500)
     edge_width: int = parameter("their width", quick=32, paper=128, ge=4, le=512)
     bend_rate: float = parameter("step size γ on the bent river", quick=0.02, ge=1e-3, le=0.05)
     bend_steps: int = parameter("steps on the bent river", quick=1000, paper=4000, ge=100, le=20_000)
     bend_C: float = parameter("C of the refined method on the bent river", quick=20.0, ge=1, le=200)
-    replicas: int = parameter("noises on the straight river", quick=2000, paper=20_000, ge=10, le=100_000)
+    replicas: int = parameter("noises on the straight river", quick=1500, paper=20_000, ge=10, le=100_000)
     river_steps: int = parameter("steps T on the straight river", quick=3000, paper=10_000, ge=200, le=50_000)
     river_rate: float = parameter("effective step size (1 − β)γ there", quick=0.1, ge=0.02, le=0.5)
 

@@ -20,10 +20,10 @@ from companion.results import experiment
 
 BETA1, BETA2 = 0.9, 0.99
 VARIANTS = ("original", "refined")
-LOOKS = 8  # at the losses before step S
+LOOKS = 6  # at the losses before step S
 LAST = 10  # looks at AdamW's last iterates, whose losses scatter,
 APART = 5  # every so many steps
-FOR_SMALL = 4  # times as many replicas with the small batch, whose losses scatter more
+FOR_SMALL = 3  # times as many replicas with the small batch, whose losses scatter more
 SEGMENT = np.linspace(0, 1, 9)
 
 
@@ -54,8 +54,8 @@ class Language:
     side_decayed: np.ndarray  #: after a decay phase; of those of x the best, chosen on the other half, (2, starts)
     side_average: np.ndarray  #: running averages over the last S' steps, (2, starts)
     alpha: np.ndarray  #: places on the segment from step S to S + S', (A,)
-    adam_segment: np.ndarray  #: AdamW along it at the largest rate, (A,)
-    x_segment: np.ndarray  #: x of the original along it, least and largest beta, largest rate, (2, A)
+    side_segment: np.ndarray  #: AdamW, and x of the original with the largest beta, along it, (2, starts, A)
+    small_segment: np.ndarray  #: x of the original with the least beta, largest rate, (A,)
 
 
 def _shape(params: Parameters) -> Shape:
@@ -82,8 +82,11 @@ def language(params: Parameters) -> Language:
     lattice = (len(rates), len(betas), len(VARIANTS))
     rate, beta, C = _lattice(params)
 
-    def losses(rows: torch.Tensor) -> np.ndarray:
+    def both(rows: torch.Tensor) -> np.ndarray:
         return evaluate(shape, rows, held_out)
+
+    def losses(rows: torch.Tensor) -> np.ndarray:
+        return evaluate(shape, rows, held_out[1:])[:, 0]
 
     # The lattice from one start; then the two methods that are compared at the largest rate, from further starts and
     # on windows of their own.
@@ -100,7 +103,6 @@ def language(params: Parameters) -> Language:
     # The original method with the largest beta from every start, and AdamW.
     pair = np.append(grid - len(VARIANTS), np.arange(grid, grid + more))
     rivals = np.arange(slow - 1, slow + more)
-    ends = [fast, grid - len(VARIANTS)]  # the least and the largest beta
     own = np.arange(1, params.starts)  # the windows that a member sees, by number
     seen = [np.append(np.zeros(count, int), own) for count in (slow, grid, slow)] + [np.tile(np.append(0, own), slow)]
     before, after = (torch.tensor(np.concatenate(some), device=device) for some in (seen[:2], seen))
@@ -121,25 +123,23 @@ def language(params: Parameters) -> Language:
             newest = torch.cat([adam.points, free.x, free.points])
             averages = torch.lerp(newest, averages, params.ema)
         if step == params.steps:
-            snapshot = torch.cat([adam.points[slow - 1 : slow], free.x[ends]])
+            snapshot = torch.cat([adam.points[rivals], free.x[pair], free.x[fast : fast + 1]])
             decayed = adam.branch()
             branches = AdamW(free.x[pair].repeat(len(rates), 1), rates.repeat(len(pair)), (BETA1, BETA2))
             averages = torch.cat([adam.points, free.x, free.points])
         if step in scattered:
-            last.append(evaluate(shape, adam.points, held_out[1:])[:, 0])
+            last.append(losses(adam.points))
         if step in looks:
             paths.append(losses(torch.cat([adam.points[slow - 1 : slow], free.x[fast:grid], free.points[fast:grid]])))
-    path = np.stack(paths, axis=-1)[:, 1]
+    path = np.stack(paths, axis=-1)
     x_path, y_path = path[1:].reshape(2, *lattice[1:], -1)
-    x, y, z = (losses(rows) for rows in (free.x, free.points[:grid], free.z[:grid]))
-    adam_now, adam_decayed = np.mean(last, axis=0), losses(decayed.points)
-    branched = losses(branches.points).reshape(len(rates), len(pair), 2)
+    x, y, z = both(free.x), losses(free.points[:grid]), losses(free.z[:grid])
+    adam_now, adam_decayed = np.mean(last, axis=0), both(decayed.points)
+    branched = both(branches.points).reshape(len(rates), len(pair), 2)
     x_decayed = branched[branched[..., 0].argmin(0), np.arange(len(pair)), 1]
-    of_adam, of_x, of_y = (
-        losses(rows)[:, 1] for rows in averages.split([len(adam.points), len(free.x), len(free.points)])
-    )
-    end = torch.cat([adam.points[slow - 1 : slow], free.x[ends]])
-    segment = np.stack([losses(torch.lerp(snapshot, end, float(a)))[:, 1] for a in SEGMENT], axis=-1)
+    of_adam, of_x, of_y = (losses(rows) for rows in averages.split([len(adam.points), len(free.x), len(free.points)]))
+    end = torch.cat([adam.points[rivals], free.x[pair], free.x[fast : fast + 1]])
+    segment = np.stack([losses(torch.lerp(snapshot, end, float(a))) for a in SEGMENT], axis=-1)
     return Language(
         rates=rates,
         betas=betas,
@@ -154,15 +154,15 @@ def language(params: Parameters) -> Language:
         chosen_adam=adam_decayed[:slow, 0],
         x=x[:grid, 1].reshape(lattice),
         chosen_x=x[:grid, 0].reshape(lattice),
-        y=y[:, 1].reshape(lattice),
-        z=z[:, 1].reshape(lattice),
+        y=y.reshape(lattice),
+        z=z.reshape(lattice),
         y_average=of_y[:grid].reshape(lattice),
         side=np.stack([adam_now[rivals], x[pair, 1]]),
         side_decayed=np.stack([adam_decayed[rivals, 1], x_decayed]),
         side_average=np.stack([of_adam[rivals], of_x[pair]]),
         alpha=SEGMENT,
-        adam_segment=segment[0],
-        x_segment=segment[1:],
+        side_segment=segment[:-1].reshape(2, len(pair), -1),
+        small_segment=segment[-1],
     )
 
 
@@ -177,7 +177,7 @@ class Large:
     beta: float
     C: float  #: of the refined method
     batches: np.ndarray  #: windows in a batch, (2,)
-    small: np.ndarray  #: gains with the small batch, (4 replicas,)
+    small: np.ndarray  #: gains with the small batch, (3 replicas,)
     large: np.ndarray  #: gains with the large batch, (replicas,)
 
 
