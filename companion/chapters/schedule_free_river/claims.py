@@ -141,7 +141,7 @@ C4b = Claim(
     says="Below the threshold x converges like t^(−C) and y like t^(−C−1): the constant of the refined method decides, "
     "not β.",
     criterion="x < 0.2 and y < 0.2",
-    reason="largest distance of fitted exponents from the theorem's; corrections are of order 1/t, at most .11 here",
+    reason="largest distance of fitted exponents from the theorem's; corrections are of order 1/t, at most .12 here",
     measure=powers,
     on="C",
     control=Control("the original's exponent 1/(1−β), whatever C", on="1 / (1 − β)"),
