@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from companion.analysis.curvature import dense_hessian, gradient, split
 from companion.chapters.weight_decay_stability import Parameters, run, verify
 from companion.chapters.weight_decay_stability.alignment import Tracker, at_angle, forces
-from companion.chapters.weight_decay_stability.claims import CLAIMS, C1a, C1b, C3a, C4b, C4c, C4d, C5a, C5b
+from companion.chapters.weight_decay_stability.claims import C6, CLAIMS, C1a, C1b, C3a, C3b, C4b, C4c, C4d, C5a, C5b
 from companion.chapters.weight_decay_stability.descent import Filter, descend, filtered_decay
 from companion.chapters.weight_decay_stability.experiments import Edge, edge, identity, reduced
 from companion.chapters.weight_decay_stability.homogeneity import (
@@ -456,6 +456,15 @@ def test_measures_of_the_claims_by_hand():
     assert C4c.measured_in_control(results)["force"].tolist() == pytest.approx([3])
     assert C5b.measured(results)["ratio"] == pytest.approx(0.1)
     assert C5b.measured_in_control(results)["ratio"] == pytest.approx(1)
+
+
+def test_critical_decays_are_those_of_runs_with_decay_and_the_limit_of_a_quadratic_is_lower_with_it():
+    losses = np.array([1.0, 2, 1, 2]).repeat(2).reshape(4, 2, 1)
+    mlp, cnn = (runs([[4, 2]] * 5, losses, sharpening=np.array([[[1.0], [rate]]])) for rate in (3.0, 12.0))
+    results = _only(mlp=mlp, cnn=cnn, lam=0.1)
+    assert C3b.measured(results)["factor"] == pytest.approx(4)
+    assert C6.measured(results)["mlp"] == pytest.approx(0.5 / (1 - 0.1 * 0.5 / 2))
+    assert C6.measured_in_control(results)["mlp"] == pytest.approx(1)
 
 
 def test_drops_compare_one_decay_with_the_next():
