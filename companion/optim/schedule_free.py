@@ -257,7 +257,8 @@ class ScheduleFreeSGD(ScheduleFree):
 
     Notes
     -----
-    Save model and optimizer in the same mode: the mode is part of ``state_dict``. Statistics of batch normalization
+    It starts in training mode, as modules do; that of the package schedulefree does not. Save model and optimizer in
+    the same mode: the mode is part of ``state_dict``. Statistics of batch normalization
     belong to the weights of the forward passes, which are ``y``: refresh them in evaluation mode by some passes.
     With ``C``, the first ``(1 - momentum) C`` steps do not average at all and are plain SGD of rate ``lr``: warm up
     for as long.

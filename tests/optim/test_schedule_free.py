@@ -289,7 +289,7 @@ def test_state_round_trips_in_either_mode(make, mode):
 def test_modes_switch_once_and_a_step_outside_training_is_refused(make):
     params = start()
     optimizer = make(params, lr=0.05)
-    for grads in gradients(3):
+    for grads in gradients(3):  # it starts in training mode
         step(optimizer, params, grads)
     y = flat(params)
     optimizer.train()
