@@ -6,9 +6,9 @@ import pytest
 import schedulefree
 import torch
 
-from companion.chapters.amuse import CLAIMS, Parameters, experiments, networks, run, verify
+from companion.chapters.amuse import CLAIMS, Parameters, claims, experiments, networks, run, verify
 from companion.chapters.amuse.experiments import races
-from companion.chapters.amuse.experiments.races import _distinct, _language_recipes
+from companion.chapters.amuse.experiments.races import Entrants, _distinct, _language_recipes
 from companion.chapters.amuse.experiments.valleys import river_recipes
 from companion.chapters.amuse.schedule import (
     averaging_weights,
@@ -459,6 +459,28 @@ def swapped(result, first, second, *fields):
         order[[a, b]] = b, a
         changes[name] = values.take(order, axis)
     return dataclasses.replace(result, **changes)
+
+
+def test_leads_are_those_of_one_rate_over_rivals_at_their_better_ones(results):
+    """Two rates a method, four looks a quarter: every value by hand."""
+    names = ("Muon", "Muon", "Muon, cosine", "Muon, cosine", "AMUSE", "AMUSE",
+             "Schedule-Free AdamW", "Schedule-Free AdamW", "AdamW", "AdamW")  # fmt: skip
+    levels = np.array([
+        [9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
+        [5.0, 4.0, 9, 9, 3.0, 3.5, 6, 6, 7, 7],
+        [3.2, 4.0, 9, 9, 2.5, 3.4, 6, 6, 7, 7],
+        [3.0, 4.0, 2, 3, 4.1, 1.0, 6, 6, 7, 7],
+    ])  # fmt: skip
+    loss = np.repeat(levels, 4, axis=0)
+    missing = np.full(len(names), np.nan)
+    race = dataclasses.replace(
+        results.language, entrants=Entrants(names, missing, missing, missing), t=np.arange(1, 17), loss=loss
+    )
+    made = dataclasses.replace(results, language=race)
+    # Over the quarters AMUSE's second rate is better: 2.63 against 3.2. Muon's best are 4, 3.2 and 3.
+    assert claims.anytime(made, "AMUSE")["lead"] == pytest.approx(3.2 - 3.4)
+    assert claims.at_the_end(made, "AMUSE")["lead"] == pytest.approx(2 - 1.0)
+    assert claims.anytime(made, "AdamW")["lead"] == pytest.approx(3 - 7)
 
 
 def raced(result, field, change):
