@@ -1,6 +1,7 @@
 import copy
 import math
 import shutil
+import sys
 import warnings
 
 import pytest
@@ -13,6 +14,12 @@ from companion.optim import ScheduleFreeAdamW, ScheduleFreeSGD, averaging_weight
 # A few hundred roundings of float64 on numbers of order one.
 ROUNDING = {"rtol": 0, "atol": 1e-12}
 SHAPES = [(4, 3), (5,), (2, 2, 2)]
+
+
+@pytest.fixture(autouse=True)
+def path_of_imports(monkeypatch):
+    """The compiler's imports put setuptools' own packages on it, which are not this environment's."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def start(seed=0):
