@@ -39,7 +39,7 @@ warmup = None  # warm-up on text, as a share of the steps: a number from 0.01 to
 # first coefficients from which one rising and one fixed are compared on text: a list of 1 to 4, each a number from 0 to
 # 0.99
 starts = None
-# further fixed coefficients on text; the first was found by a search: a list of 1 to 4, each a number from 0 to 0.99
+# further fixed coefficients on text, of which the best is searched for: a list of 1 to 4, each a number from 0 to 0.99
 searched = None
 language_steps = None  # steps on text: an integer from 64 to 20000
 width = None  # width of the language model, a multiple of 4: an integer from 8 to 768, a multiple of 4

@@ -220,18 +220,18 @@ def lead_over_fixed(results: Results, rival: str) -> Measured:
     _finite(r.loss, DIVERGED)
     late = r.loss[r.t > 0.75 * r.t[-1]].mean(0)
     rising = late[r.entrants.of("rising")]
-    fixed = late[r.entrants.of("fixed")] if rival == "same start" else late[r.entrants.of("searched")[0]]
+    fixed = late[r.entrants.of("fixed")] if rival == "same start" else late[r.entrants.of("searched")].min()
     return {"lead": (fixed - rising).mean()}
 
 
 C5b = Claim(
     id="C5b",
     says="On text a rising coefficient ends lower than the same first coefficient kept fixed.",
-    criterion="lead > 0.025",
+    criterion="lead > 0.035",
     reason="nats, last quarter of the run, mean over the first coefficients; 0.05 and more were seen",
     measure=lead_over_fixed,
     on="same start",
-    control=Control("a fixed coefficient found by a search: hardly worse", on="searched"),
+    control=Control("the best of several fixed coefficients, found by a search: hardly worse", on="searched"),
     stance="restated",
     changed="The abstract motivates the time-varying coefficient; that it beats every fixed one it does not say, and "
     "here one found by a search is as good. What a rising coefficient saves is the search.",
@@ -372,7 +372,7 @@ def _quantities(results: Results) -> dict[str, object]:
         "answer_loss": language.loss[-1, language.entrants.of("AMUSE")[-1]],
         "moving_loss": language.moving_loss[language.entrants.of("AMUSE")[-1]],
         "last_beta": language.last_beta[language.entrants.of("AMUSE")[-1]],
-        "searched": language.entrants.beta1[language.entrants.of("searched")[0]],
+        "searched": _best_fixed(language),
         "coefficients": _late_losses(language),
         "numbers": language.numbers,
         "source": language.source,
@@ -404,6 +404,12 @@ def _course(r: Language | Images, name: str, values: np.ndarray) -> dict[str, ob
     quarters = np.abs(_quarters(r, course))
     rate = r.entrants.lr[r.entrants.of(name)][(values[:, r.entrants.of(name)] == course[:, None]).all(0)]
     return {"second": quarters[0], "third": quarters[1], "last": quarters[2], "end": abs(course[-1]), "lr": rate[0]}
+
+
+def _best_fixed(r: Language) -> float:
+    """The searched coefficient of the least loss over the last quarter."""
+    rows = r.entrants.of("searched")
+    return r.entrants.beta1[rows[int(_quarters(r, r.loss)[2][rows].argmin())]]
 
 
 def _late_losses(r: Language) -> dict[str, object]:

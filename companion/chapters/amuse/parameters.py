@@ -61,7 +61,8 @@ class Parameters(parameters.Parameters):
         paper=[0.3, 0.6], min_length=1, max_length=4,
     )  # fmt: skip
     searched: list[Coefficient] = parameter(
-        "further fixed coefficients on text; the first was found by a search", quick=[0.7, 0.95], paper=[0.8, 0.95],
+        "further fixed coefficients on text, of which the best is searched for", quick=[0.6, 0.75, 0.95],
+        paper=[0.8, 0.9, 0.95],
         min_length=1, max_length=4,
     )  # fmt: skip
     language_steps: int = parameter("steps on text", quick=640, paper=4000, ge=64, le=20_000)
