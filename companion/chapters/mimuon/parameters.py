@@ -54,7 +54,7 @@ class Parameters(parameters.Parameters):
         "training set sizes of the network", quick=[100, 400], paper=[100, 400, 1600], min_length=1, max_length=4
     )
     width: int = parameter("width of the network's two hidden layers", quick=32, ge=4, le=256)
-    net_replicas: int = parameter("networks for each size and method", quick=8, paper=50, ge=2, le=200)
+    net_replicas: int = parameter("networks for each size and method", quick=6, paper=50, ge=2, le=200)
     net_steps: int = parameter("steps of training the network", quick=200, paper=400, ge=20, le=5000)
     net_batch: int = parameter("examples in a batch there", quick=16, ge=1, le=256)
     net_tau_gap: Threshold = parameter("threshold τ on the gap there", quick=5e-4)
@@ -68,7 +68,7 @@ class Parameters(parameters.Parameters):
     )  # fmt: skip
     rate_replicas: int = parameter("runs for each of them", quick=8, paper=16, ge=2, le=512)
     rate_eta: float = parameter("η₀ of the step size η₀T^(−3/4)", quick=3.0, ge=0.1, le=10.0)
-    lm_steps: int = parameter("steps of training the language models", quick=500, paper=1500, ge=20, le=20_000)
+    lm_steps: int = parameter("steps of training the language models", quick=700, paper=1500, ge=20, le=20_000)
     lm_batch: int = parameter("windows in a batch", quick=4, paper=32, ge=1, le=256)
     lm_width: int = parameter(
         "width of the language models, a multiple of 4", quick=32, paper=128, ge=16, le=512, multiple_of=4

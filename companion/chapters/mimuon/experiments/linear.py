@@ -260,7 +260,7 @@ def slider(params: Parameters) -> Slider:
     """Every family at the size looked at, on the same data and draws."""
     x, labels = images(params.images)
     n = params.sizes[LOOKED_AT]
-    replicas = max(4, params.replicas // 2)
+    replicas = max(4, params.replicas // 3)
     pairs = [neighbouring_pairs(labels, n, replicas, params.label_noise, params.rng(4))]
     examples = torch.tensor(x, dtype=torch.float32, device=params.device)
     factors = np.array([0.1, 0.3, 1.0, 2.0, 4.0])
