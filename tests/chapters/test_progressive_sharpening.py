@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from companion.analysis import curvature
 from companion.chapters.progressive_sharpening import Parameters, networks, neuron, run, verify
-from companion.chapters.progressive_sharpening.experiments.runs import _layers, _limits, _shares
+from companion.chapters.progressive_sharpening.experiments import runs
+from companion.chapters.progressive_sharpening.experiments.limits import MANY, SMALL_Q
+from companion.chapters.progressive_sharpening.experiments.runs import _layers, _limits, _problems, _shares
 from companion.chapters.progressive_sharpening.limit import difficulty, limit, limit_sharpness, sharpness_at
 from companion.chapters.progressive_sharpening.samples import drawn, flipped, reduced, two_classes
 
@@ -235,7 +237,9 @@ def test_sandwich_of_the_balanced_limit(seed, depth):
 def test_depth_sharpens_where_the_later_layers_end_above_one(seed, depth, C):
     s, d = spectrum(seed)
     Q = float(difficulty(s, d))
-    if limit(np.full(depth - 1, C), Q).v2[0] >= 1:
+    above = float(limit(np.full(depth - 1, C), Q).v2[0]) - 1
+    assert np.sign(above) == np.sign(Q**2 - 1 - C) or abs(above) < 1e-9
+    if above >= 0:
         shallow, deep = (limit_sharpness(s, d, np.full(D - 1, C)) for D in (depth, depth + 1))
         assert deep >= shallow * (1 - 1e-12)
 
@@ -245,6 +249,22 @@ def test_depth_flattens_where_the_labels_are_small():
     d = d * 0.01 / difficulty(s, d)
     values = [float(limit_sharpness(s, d, np.zeros(D - 1))) for D in (2, 3, 4)]
     assert values == sorted(values, reverse=True)
+
+
+def test_depth_turns_with_the_start_and_with_the_depth():
+    one = np.ones(1)
+    # One image, u of length 0.1 and all v = 1: depth flattens below a difficulty of 0.1 and sharpens above.
+    for Q, order in ((0.05, -1), (0.2, 1)):
+        values = [float(limit_sharpness(one, Q * one, np.full(D - 1, 0.1**2 - 1))) for D in (2, 3, 5)]
+        assert values == sorted(values)[::order]
+    two, three, four = (float(limit_sharpness(one, 0.2 * one, np.zeros(D - 1))) for D in (2, 3, 4))
+    assert three < two
+    assert three < four
+
+
+def test_the_sandwich_needs_a_start_in_the_row_space():
+    one = np.ones(1)
+    assert limit_sharpness(one, one, np.array([0.0 - 2**2])) == pytest.approx(2 * np.sqrt(5))  # above D = 2
 
 
 @settings(max_examples=60)
@@ -429,6 +449,24 @@ def test_edge_runs_start_alike_and_their_limits_are_those_of_the_closed_form(par
     for k, share in enumerate((params.beyond, params.below, params.below)):
         assert np.allclose(r.edge[k], share * r.predicted[k, ..., 0], rtol=1e-12)
     assert r.loss[1, ..., -1].max() < 1e-4
+    assert np.allclose(r.loss[:2, ..., 0], 1, atol=0.3)
+    _, s, d, _ = _problems(params, params.rng(7), params.draws)
+    for k, share in enumerate((1, 1, params.easy)):
+        for row, depth in enumerate(r.depths):
+            by_hand = limit_sharpness(s, share * d, np.full(depth - 1, params.init_scale**2 - params.v0**2))
+            assert np.allclose(r.predicted[k, row, :, 0], by_hand, rtol=0.04)
+
+
+def test_gradient_flow_is_tried_from_unequal_layers_of_both_signs_and_a_part_aside(params, monkeypatch):
+    found = []
+    monkeypatch.setattr(runs, "_flow", lambda *start: found.append(start) or (1.0,) * 5)
+    runs.flow.compute(params)
+    layers = np.concatenate([v for *_, v in found])
+    assert min((layers > 0).sum(), (layers < 0).sum()) > 3
+    assert sorted({len(v) + 1 for *_, v in found}) == params.all_depths
+    for X, _, u, v in found:
+        assert np.linalg.norm(u - np.linalg.pinv(X) @ (X @ u)) > 0.2
+        assert len(v) == 1 or np.ptp(np.abs(v)) > 0.005
 
 
 def test_small_batches_drift_like_the_step_per_sample(results):
@@ -461,3 +499,30 @@ def test_nested_data_sets_and_the_two_kinds_of_labels(results):
     assert r.balanced.shape == (2, len(r.depths), len(r.sizes), r.Q.shape[-1])
     by_hand = r.top[0, 0] * r.Q[0, 0, 0] ** (2 - 2 / r.depths) / r.sizes[0]
     assert ((r.balanced[0, :, 0, 0] >= by_hand) & (r.balanced[0, :, 0, 0] <= r.depths * by_hand)).all()
+
+
+def test_limits_of_data_sets_lie_between_those_that_their_difficulty_allows(params, results):
+    r = results.growth
+    for found, Q, C in (
+        (r.scaled, np.full_like(r.Q[0], SMALL_Q), 0.0),
+        (r.started, r.Q[0], params.init_scale**2 - params.v0**2),
+    ):
+        for row, depth in enumerate(r.depths):
+            ends = limit(np.full((*Q.shape, depth - 1), C), Q)
+            unit = r.top / r.sizes[:, None]
+            assert (found[row] >= unit * ends.p2 * (1 - 1e-9)).all()
+            assert (found[row] <= unit * (ends.p2 + ends.h * Q**2) * (1 + 1e-9)).all()
+
+
+def test_turned_labels_are_as_long_as_signs_and_have_limits_by_hand(results):
+    r = results.turning
+    assert np.allclose(r.Q, MANY**0.5 / r.s, rtol=1e-12)
+    for found, Q in zip(r.sharpness, (r.Q, r.Q[:1]), strict=True):
+        assert np.allclose(found, Q ** (4 / 3) * np.maximum(r.s[0] ** 2, 3 * r.s**2) / MANY, rtol=1e-9)
+
+
+def test_starts_with_small_batches_have_the_imbalances_they_are_said_to_have(params, results):
+    r = results.imbalance
+    length = r.C[0, ..., 0] + params.v0**2
+    assert 0.3 * params.init_scale**2 < length.min() <= length.max() < 3 * params.init_scale**2
+    assert np.allclose(r.C[1, ..., 0], runs.LONG**2 - runs.SHORT**2)

@@ -50,12 +50,14 @@ C1a = Claim(
 
 
 def sharpening(results: Results, group: str) -> Measured:
-    """Late sharpness over the start, and over the limit of gradient flow: means over data sets, least of the depths."""
+    """Late sharpness over the start, and over the limit of gradient flow: means over data sets, of all depths."""
     r, late = results.edge, late_sharpness(results, group)
     k = r.groups.index(group)
+    reached = _geometric(late / r.predicted[k, ..., 0])
     return {
         "rise": _geometric(late / r.sharpness[k, ..., 0]).min(),
-        "reached": _geometric(late / r.predicted[k, ..., 0]).min(),
+        "reached": reached.min(),
+        "most": reached.max(),
     }
 
 
@@ -63,9 +65,9 @@ C1b = Claim(
     id="C1b",
     says="One neuron per layer is enough for progressive sharpening: with small steps the sharpness rises, to the "
     "limit of gradient flow.",
-    criterion="rise > 1.5 and reached > 0.95",
-    reason="geometric means over data sets, at the depth where they are least; the slowest data sets have not quite "
-    "converged",
+    criterion="rise > 1.5 and reached > 0.95 and most < 1.02",
+    reason="geometric means over data sets, at the depth where they are least, and late sharpness over the limit also "
+    "where it is largest; the slowest data sets have not quite converged",
     measure=sharpening,
     on="below",
     control=Control("the same runs with short labels: nothing hard to learn, nothing sharpens", on="easy"),
@@ -352,6 +354,8 @@ C6a = Claim(
     measure=harder_images,
     on="noisy",
     control=Control("the same images with their right labels", on="clean"),
+    stance="restated",
+    changed=DIRECTION,
     figure="networks",
 )
 
@@ -374,6 +378,8 @@ C6b = Claim(
     measure=deeper_networks,
     on="noisy",
     control=Control("short labels, on the smallest sets: sharpness stays near its start", on="small"),
+    stance="restated",
+    changed=DIRECTION,
     figure="networks",
 )
 
@@ -397,6 +403,8 @@ C6c = Claim(
     measure=noise_in_networks,
     on="larger",
     control=Control("a third of the step: single samples are then too little noise", on="smaller"),
+    stance="restated",
+    changed=DIRECTION,
     figure="noise",
 )
 
@@ -418,7 +426,7 @@ C6d = Claim(
     on="single",
     control=Control("the full batch, below the edge: the step hardly matters", on="full"),
     stance="restated",
-    changed="The abstract names the step size without a batch size; below the edge the full batch shows no effect.",
+    changed=DIRECTION + " It needs small batches: below the edge the full batch shows no effect.",
     figure="noise",
 )
 
