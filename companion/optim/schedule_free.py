@@ -448,7 +448,7 @@ def adamw_pass(
     torch._foreach_mul_(squares, beta2)
     torch._foreach_add_(squares, torch._foreach_mul(torch._foreach_mul(grads, grads), rest))
     roots = torch._foreach_mul(torch._foreach_sqrt(squares), scale)
-    torch._foreach_add_(roots, eps)
+    torch._foreach_add_(roots, [eps] * len(roots))  # one tensor for all would be read out, and break the graph
     directions = torch._foreach_div(grads, roots)
     torch._foreach_add_(directions, torch._foreach_mul(ys, decay))
     torch._foreach_add_(ys, torch._foreach_mul(directions, of_direction))
