@@ -165,7 +165,7 @@ C3a = Claim(
     "largest of the closed form at α = 0.4 over three step sizes",
     measure=floors,
     on=SIGN.name,
-    control=Control("SGD, its step size halved from a fifth of the largest stable one", on=SGD.name),
+    control=Control("SGD, its step size halved from a tenth of the largest stable one", on=SGD.name),
     figure="floors",
     theorem=f"prop-{LABEL}-floors",
 )
@@ -245,7 +245,7 @@ def attributed(results: Results, method: str) -> Measured:
     rows = r.rows(NOISY)
     gap = (r.slope[method] - r.slope[SGD.name])[rows, 1]
     whole = (r.slope[SIGN.name] - r.slope[SGD.name])[rows, 1]
-    return {"share": gap.sum() / whole.sum(), "gap": gap}
+    return {"share": gap.sum() / whole.sum() if whole.sum() > 0 else np.nan, "gap": gap}
 
 
 C5b = Claim(

@@ -55,6 +55,7 @@ QUIET = ((1.0, 0.3), (1.0, 0.7), (0.4, 0.3))
 SCHEDULED = ((1.0, 0.3), (1.0, 0.7), (0.6, 1.4), (0.4, 0.3))
 SKETCHED = ((1.0, 0.3), (0.4, 0.3))
 STABLE = 0.2  # step sizes of the plain residual, as a share of the largest stable one
+FITTED_FROM = 256  # width from which exponents of the approximation error are fitted
 CLOCK = (-4, 12)  # decades of the clock for runs on sketches
 WINDOW = (0.2, 0.01)  # share of the first risk between which simulated drifts are fitted
 NEAR_WINDOW = (1e5, 1e9)  # of compute
@@ -159,8 +160,9 @@ class Terms:
     plain_noise: np.ndarray
 
     def approximation_slopes(self, which: str) -> np.ndarray:
-        """Exponents of the least risk in 1/M, ``(P,)``."""
-        return -loglog_slope(self.widths, {"sketched": self.sketched, "kept": self.kept}[which])
+        """Exponents of the least risk in 1/M over the greater widths, ``(P,)``."""
+        great = self.widths >= FITTED_FROM
+        return -loglog_slope(self.widths[great], {"sketched": self.sketched, "kept": self.kept}[which][:, great])
 
     def noise_slopes(self, which: str) -> np.ndarray:
         """Exponents of the noise sums in M, ``(A,)``."""
@@ -181,7 +183,7 @@ class Terms:
 def terms(params: Parameters) -> Terms:
     """Approximation error and noise sum against the width."""
     rng = params.rng(2)
-    widths = np.array([256.0, 1024.0, 4096.0, 16384.0, 65536.0])
+    widths = np.array([16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0])
     sampled_widths = np.array([16, 32, 64, 128])
     alphas = sorted({alpha for alpha, _ in TERMS})
     sampled = {point: np.zeros(len(sampled_widths)) for point in TERMS}
@@ -229,6 +231,7 @@ def floors(params: Parameters) -> Floors:
     problems = [sketch(64, alpha, 0.3, rng) for alpha in alphas for _ in range(params.sketches)]
     spectra = _spectra(problems)
     lr = _rates(spectra, params.floor_gamma)
+    lr[SGD.name] = lr[SGD.name] / 2  # so that twice of it is far from unstable
     late = np.unique(np.linspace(params.floor_steps / 3, params.floor_steps, 100).astype(int))
     repeated = [p for p in problems for _ in factors]
     rates = {m.name: (lr[m.name][:, None] * factors).ravel() for m in (SIGN, SGD)}

@@ -65,8 +65,8 @@ class Sketch:
 
 
 def dimension(width: int, alpha: float) -> int:
-    """Dimension of the data: ``8 M`` where features decay slowly, else enough that more changes nothing."""
-    return 8 * width if 2 * alpha < 1 else max(8 * width, 1000)
+    """Dimension of the data: ``8 M`` where features decay slowly; else ``30 M``, beyond which little is left."""
+    return 8 * width if 2 * alpha < 1 else max(8 * width, min(30 * width, 20_000), 1000)
 
 
 def sketch(width: int, alpha: float, beta: float, rng: np.random.Generator) -> Sketch:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from companion import plotting
 from companion.chapters.signsgd_scaling_laws.equations import FEATURES, RESIDUAL, SGD, SIGN
@@ -59,6 +59,8 @@ def glance(frontiers: Frontiers, plane: Plane) -> Figure:
     ax.plot(f[late], 0.8 * end * f[late] ** (eta - sign), **THEORY, label="predicted slope")
     ax.set(xscale="log", yscale="log", xlabel="compute $f=MN$", ylabel=f"risk $\\times f^{{\\,{eta:.3f}}}$",
            title="α = 0.6, β = 1.1: a crossing")  # fmt: skip
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend(loc="lower left")
     ax = axes[1]
@@ -94,6 +96,8 @@ def races(result: Races) -> Figure:
         ax.plot([], [], **THEORY, label="risk equations")
         ax.set(xscale="log", yscale="log", xlabel="steps", ylabel="risk", title=f"α = {alpha:g}, β = {beta:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
+    axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[0].yaxis.set_major_formatter("{x:g}")
     axes[3].set_axis_off()
     axes[3].legend(*axes[0].get_legend_handles_labels(), loc="center")
     headline(fig, "Equations for the risk follow all four methods")
@@ -144,8 +148,10 @@ def terms(result: Terms) -> Figure:
            ylim=(1, None))  # fmt: skip
     axes[0].legend(loc="lower left")
     axes[1].legend(loc="upper left", ncols=2, columnspacing=1.0)
-    axes[0].set_ylim(1e-9, 10)
-    axes[1].set_ylim(1, 1e6)
+    axes[0].set_ylim(1e-12, 10)
+    axes[1].set_ylim(1, 1e5)
+    axes[1].set_xticks(result.sampled_widths, [str(width) for width in result.sampled_widths])
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
     headline(fig, "Both terms are powers of the width")
     return fig
 
@@ -234,7 +240,7 @@ def frontiers(result: Frontiers) -> Figure:
         ax.plot(result.compute, 0.4 * line, **THEORY, label=f"slope {eta:.3f}")
         ax.set(xscale="log", yscale="log", xlabel="compute $f=MN$", title=method.name,
                ylim=(0.2 * result.risk[SIGN.name][row, -1], 3))  # fmt: skip
-        ax.legend(loc="upper right")
+        ax.legend(loc="lower left")
     axes[0].set_ylabel("risk, best step size")
     headline(fig, "The frontier is the envelope over widths")
     return fig

@@ -11,7 +11,7 @@ from companion.chapters.signsgd_scaling_laws.features import Spectrum, equivalen
 
 CLOCK = (-3, 17)  # decades of intrinsic time, in units of the fastest mode
 SPAN = (-1.0, 4.5)  # decades of step sizes above the one whose noise is the approximation error
-UNSTABLE = np.array([0.5, 0.7, 0.85])  # shares of the largest stable step size, beside the logarithmic grid
+STABLE_SPAN = (-2.4, -0.08)  # decades of step sizes below the largest stable one, for the plain residual
 MARGIN = 1.5  # decades of widths beyond the predicted ones
 DECAYED_SPAN = (-0.4, 1.8)  # decades of step sizes around the best constant one, where they decay
 NEAR = 0.8  # decades of widths around the best one
@@ -65,7 +65,8 @@ def rate_grid(spectra: list[Spectrum], method: Method, per_decade: int) -> np.nd
     """
     largest = np.array([method.speed / s.noise_sum for s in spectra])
     if not method.signed_residual:
-        shares = np.r_[np.logspace(-3, -0.5, max(per_decade, 4), endpoint=False), UNSTABLE]
+        count = round((STABLE_SPAN[1] - STABLE_SPAN[0]) * per_decade) + 1
+        shares = np.logspace(*STABLE_SPAN, count)
         return largest[:, None] * shares
     matched = np.sqrt([s.floor for s in spectra]) * largest
     count = round((SPAN[1] - SPAN[0]) * per_decade) + 1

@@ -50,7 +50,7 @@ class Parameters(parameters.Parameters):
     widths_per_decade: int = parameter("widths M in a decade of the grid of a frontier", quick=4, paper=8, ge=2, le=20)
     rates_per_decade: int = parameter("step sizes in a decade of that grid", quick=10, paper=16, ge=2, le=40)
     far: int = parameter("decimal logarithm of the most compute f; slopes over its last four decades", quick=13,
-                         paper=17, ge=9, le=18)  # fmt: skip
+                         paper=17, ge=11, le=18)  # fmt: skip
     map_points: int = parameter("points on each axis of the measured map of the plane", quick=5, paper=20, ge=2, le=40)
     sketch_widths: list[Width] = parameter(
         "widths M of the frontiers on sampled sketches", quick=[8, 12, 16, 24, 32, 48, 64, 96, 128, 160],
