@@ -334,8 +334,8 @@ C6 = Claim(
     says="The refined method is robust to β: whatever β and rate, what it returns is as good as a running average of "
     "its last gradient points, x stays on the bent river, and with the smallest β its loss is below the original's.",
     criterion="gap < 0.02 and bend < 0.05 and gain > 0",
-    reason="largest gap in nats over rates and betas, below .007 over seeds, .14 to .18 for the original; largest "
-    "distance from the river, .003 against .43; gain at the best rates .04 to .13",
+    reason="largest gap in nats over rates and betas, below .011 over seeds, .13 to .19 for the original; largest "
+    "distance from the river, .003 against .43; gain at the best rates .02 to .14",
     measure=robust,
     on="refined",
     control=Control("the original method on the same windows and rates", on="original"),
@@ -400,7 +400,7 @@ C8 = Claim(
     says="One run without a schedule is as good as AdamW that was told its horizon: refined SF-AdamW with the largest "
     "β, each at the best of the same rates.",
     criterion="excess < 0.08",
-    reason="loss minus decayed AdamW's, in nats; 0 to .04 over seeds",
+    reason="loss minus decayed AdamW's, in nats; −.03 to .06 over seeds",
     measure=tuned,
     on="x",
     control=Control("the base iterate z of the same run, not averaged", on="z"),
