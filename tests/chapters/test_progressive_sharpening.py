@@ -1,4 +1,5 @@
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from companion.analysis import curvature
 from companion.chapters.progressive_sharpening import Parameters, networks, neuron, run, verify
+from companion.chapters.progressive_sharpening.claims import C3, C1b
 from companion.chapters.progressive_sharpening.experiments import runs
 from companion.chapters.progressive_sharpening.experiments.limits import MANY, SMALL_Q
 from companion.chapters.progressive_sharpening.experiments.runs import _layers, _limits, _problems, _shares
@@ -526,3 +528,20 @@ def test_starts_with_small_batches_have_the_imbalances_they_are_said_to_have(par
     length = r.C[0, ..., 0] + params.v0**2
     assert 0.3 * params.init_scale**2 < length.min() <= length.max() < 3 * params.init_scale**2
     assert np.allclose(r.C[1, ..., 0], runs.LONG**2 - runs.SHORT**2)
+
+
+def test_measures_of_the_claims_by_hand():
+    by_draws = np.array([[1.0, 4.0], [9.0, 1.0]])
+    path = np.repeat(np.stack([by_draws, 2 * by_draws], -1), [5, 195], axis=-1)[None]
+    edge = SimpleNamespace(groups=("below",), sharpness=path, predicted=np.full_like(path, 4.0))
+    found = C1b.measured(SimpleNamespace(edge=edge))
+    assert found == {"rise": pytest.approx(2), "reached": pytest.approx(1), "most": pytest.approx(1.5)}
+    growth = SimpleNamespace(
+        Q=np.array([[[0.5, 2.0]], [[2.0, 0.5]]]),  # hard by the classes: the second data set
+        balanced=np.array([[[[1.0, 1.0]], [[0.5, 3.0]]]] * 2),
+        scaled=np.array([[[1.0, 1.0]], [[4.0, 0.25]]]),
+        started=np.array([[[1.0, 1.0]], [[1.5, 2.0]]]),
+    )
+    results = SimpleNamespace(growth=growth)
+    assert C3.measured(results) == {"balanced": 3.0, "median": 3.0, "started": 1.5}
+    assert C3.measured_in_control(results)["balanced"] == 0.25
