@@ -10,9 +10,32 @@ import torch.nn.functional as F
 from companion.analysis.curvature import dense_hessian, gradient, split
 from companion.chapters.weight_decay_stability import Parameters, run, verify
 from companion.chapters.weight_decay_stability.alignment import Tracker, at_angle, forces
-from companion.chapters.weight_decay_stability.claims import C6, CLAIMS, C1a, C1b, C3a, C3b, C4b, C4c, C4d, C5a, C5b
+from companion.chapters.weight_decay_stability.claims import (
+    C6,
+    CLAIMS,
+    C1a,
+    C1b,
+    C3a,
+    C3b,
+    C3c,
+    C4b,
+    C4c,
+    C4d,
+    C5a,
+    C5b,
+)
 from companion.chapters.weight_decay_stability.descent import Filter, descend, filtered_decay
-from companion.chapters.weight_decay_stability.experiments import Edge, edge, identity, reduced
+from companion.chapters.weight_decay_stability.experiments import (
+    Edge,
+    Plateaus,
+    edge,
+    filtered,
+    identity,
+    plateaus,
+    reduced,
+    sharpening,
+    training,
+)
 from companion.chapters.weight_decay_stability.homogeneity import (
     gauss_newton_alignment,
     gauss_newton_sharpness,
@@ -306,16 +329,17 @@ def test_a_direction_at_an_angle_has_that_angle():
 # --- function space -----------------------------------------------------------------------------------------------
 
 
-def test_tangent_kernel_is_that_of_one_gradient_at_a_time():
-    theta, prepared, _, _, _ = problem(BASE, 5, n=4)
-    kernel = tangent_kernel(BASE, theta, prepared)
+@pytest.mark.parametrize(("network", "inputs"), [(BASE, 5), (CNN(8, (2, 3), 3), 64)], ids=["MLP", "CNN"])
+def test_tangent_kernel_is_that_of_one_gradient_at_a_time(network, inputs):
+    theta, prepared, _, _, _ = problem(network, inputs, n=4)
+    kernel = tangent_kernel(network, theta, prepared)
     for run_ in range(2):
         expected = torch.zeros(4, 4, dtype=DOUBLE)
         for c in range(3):
             rows = []
             for i in range(4):
                 point = theta.clone().requires_grad_()
-                predict(BASE, point, prepared)[run_, c, i].backward()
+                predict(network, point, prepared)[run_, c, i].backward()
                 rows.append(point.grad[run_])
             rows = torch.stack(rows)
             expected += rows @ rows.T
@@ -405,6 +429,41 @@ def test_seeds_vary_fastest_and_every_replica_is_the_run_made_alone():
     assert batch.lam.tolist() == [0.0, 0.005, 0.01]
     at = list(batch.steps).index(100)
     assert batch.sharpness[at, 2, 0] == pytest.approx(top_pair(loss, theta)[0].item(), rel=0.05)
+
+
+def test_filters_compare_with_the_common_decays_runs_and_keep_their_angle():
+    params = Parameters.resolve(device="cpu", **LEAST)
+    rows = np.array([0.1, 0.2, 0.3])[:, None] + np.array([0.0, 0.05])  # the common decay is the second of three
+    made = runs(np.zeros((1, 2)), lam=np.array([0.0, params.lam, 0.01]), steps=np.array([0, 100, 150]), lr=params.lr)
+    mlp = dataclasses.replace(made, sharpness=np.stack([rows, 2 * rows, 3 * rows]), cosine=np.stack([rows, rows + 0.2]))
+    found = filtered.compute(params, mlp)
+    assert found.cosine == pytest.approx([0.3, 0.35])
+    assert found.whole_steps.tolist() == [0, 100]
+    assert found.whole / (params.lr / 2) == pytest.approx(np.array([[0.2, 0.25], [0.4, 0.5]]))
+
+
+def test_plateaus_are_sharpnesses_and_time_is_steps_times_their_own_step_size(monkeypatch):
+    params = Parameters.resolve(device="cpu", **LEAST)
+    asked = []
+
+    def level(params, network, kind, lr, lams, seeds, steps, **given):
+        asked.append((lr, steps, lams))
+        return runs([[1 / lr, 2 / lr]] * 5, lr=lr)
+
+    monkeypatch.setattr(training, "_trained", level)
+    found = plateaus.compute(params)
+    assert found.sharpness == pytest.approx(np.array([[[1], [2]], [[0.5], [1]]]))
+    assert asked == [(1.0, 100, [0.0, params.lam]), (2.0, 100, [0.0, params.lam])]
+    assert sharpening.compute(params).time == pytest.approx(np.arange(5) * params.lr_below)
+    lr, steps, _ = asked[-1]
+    assert (lr, lr * steps) == (params.lr_below, pytest.approx(params.time_below, rel=0.05))
+
+
+def test_plateaus_count_where_the_edge_is_above_them():
+    lrs = np.array([0.4, 0.8, 1.6])  # edges at 5, 2.5 and 1.25
+    made = Plateaus(lrs, np.array([0, 0.1]), np.array([[[5.0], [1.5]], [[2.5], [1.2]], [[1.25], [0.4]]]))
+    assert C3c.measured(_only(plateaus=made))["range"] == pytest.approx(1.25)
+    assert C3c.measured_in_control(_only(plateaus=made))["range"] == pytest.approx(2)
 
 
 def test_every_claim_can_be_measured_at_small_sizes():
