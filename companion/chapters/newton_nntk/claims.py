@@ -90,6 +90,9 @@ def decay(results: Results, method: str) -> Measured:
     span = min(20, len(loss) - 1)
     if not loss[-1] > 1e-28:
         raise Undecided("long_steps: the loss has reached rounding")
+    tail = (np.abs(r.factor[NEWTON]) ** np.array([[2 * (len(loss) - 1 - span)], [2 * (len(loss) - 1)]])).sum(1)
+    if not np.log(tail[0] / tail[1]) / span < 1.03 * limit:
+        raise Undecided("long_steps: too few for the slowest frequency to be all that is left")
     return {
         "rate": np.log(loss[-1 - span] / loss[-1]) / span,
         "limit": limit,
@@ -213,6 +216,8 @@ C4a = Claim(
 def beyond(results: Results, curvature: str) -> Measured:
     """Distance from the limit at the largest width, for every decay beyond the window: least over the seeds."""
     r, chosen = results.regularization, _decays(results, "beyond")
+    if r.first[chosen, -1].max() > -1:
+        raise Undecided("lam0: so large that the Hessian is definite beyond the window, too, at these widths")
     return {"errors": {"Gauss-Newton": r.error_gauss, "Newton": r.error}[curvature][chosen, -1].min(-1)}
 
 
@@ -233,6 +238,8 @@ C4b = Claim(
 def spectrum_of_hessian(results: Results, side: str) -> Measured:
     """Least eigenvalue of the whole Hessian over λ_N, worst of the steps, and its negative eigenvalues."""
     r, run = results.definiteness, {"within": 0, "beyond": 1}[side]
+    if r.eigenvalues[1, 0, 0] > -r.lam[1]:
+        raise Undecided("lam0: so large that the Hessian is definite beyond the window, too, at dense_width")
     return {
         "ratio": (r.eigenvalues[run, :, 0] / r.lam[run]).min(),
         "negative": (r.eigenvalues[run] < 0).sum(-1).min(),
