@@ -128,7 +128,7 @@ def faster(results: Results, method: str) -> Measured:
     """Mean exponent of simulated runs over SGD's on the same samples."""
     r = results.drifts
     if not np.isfinite(r.simulated[method]).all() or not np.isfinite(r.simulated[SGD.name]).all():
-        raise Undecided("drift_N: too few steps, or drift_gamma too large, for the risk to fall to a hundredth")
+        raise Undecided("drift_N: too few steps, or drift_gamma too large, for the risk to fall to a fiftieth")
     return {"times": r.simulated[method].mean() / r.simulated[SGD.name].mean()}
 
 
@@ -136,7 +136,7 @@ C2b = Claim(
     id="C2b",
     says="In simulated runs, too, signSGD's risk falls with a larger power of N than SGD's.",
     criterion="times > 1.25",
-    reason="mean exponent over sketches, over SGD's, while the risk falls from a fifth to a hundredth of its start; "
+    reason="mean exponent over sketches, over SGD's, while the risk falls from a fifth to a fiftieth of its start; "
     "5/3 in theory, less at this width",
     measure=faster,
     on=SIGN.name,

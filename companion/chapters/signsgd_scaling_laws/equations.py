@@ -190,8 +190,9 @@ class _State:
         p = self.problems
         x = p.rate[:, None] * h
         kept = np.exp(-x)
-        whole = -np.expm1(-x) / x
-        late = np.where(x > 1e-3, (x - 1 + kept) / np.maximum(x, 1e-3) ** 2, 0.5 - x / 6)
+        some = np.maximum(x, 1e-3)  # below, series: neither weight cancels, nor is 0/0
+        whole = np.where(x > 1e-3, (1 - kept) / some, 1 - x / 2)
+        late = np.where(x > 1e-3, (some - 1 + kept) / some**2, 0.5 - x / 6)
         push = p.noise[:, None] * h
         early, late = push * (whole - late), push * late
         power = 1 - method.signed_residual / 2
@@ -203,11 +204,13 @@ class _State:
         if method.signed_residual:
             self.risk = ((a + np.sqrt(a**2 + 4 * rest)) / 2) ** 2
         else:
-            # an unstable step size grows without bound; kept finite, it is never the best one
-            self.risk = np.minimum(np.where(a < 1, rest / np.maximum(1 - a, 1e-12), np.inf), 1e30)
+            # an unstable step size grows without bound; it is never the best one
+            grown = np.where(a < 1, rest / np.maximum(1 - a, 1e-12), np.inf)
+            self.risk = np.minimum(grown, 1e30)
         second = gain * self.risk**power
         if x.shape[1] == 1:
-            self.modes += np.stack([first, second], -1) @ np.stack([early[:, 0], late[:, 0]], 1)
+            weights = np.stack([early[:, 0], late[:, 0]], 1)
+            self.modes += np.stack([first, second], -1) @ weights
         else:
             self.modes += early * first[..., None] + late * second[..., None]
 

@@ -57,7 +57,7 @@ SKETCHED = ((1.0, 0.3), (0.4, 0.3))
 STABLE = 0.2  # step sizes of the plain residual, as a share of the largest stable one
 FITTED_FROM = 256  # width from which exponents of the approximation error are fitted
 CLOCK = (-4, 12)  # decades of the clock for runs on sketches
-WINDOW = (0.2, 0.01)  # share of the first risk between which simulated drifts are fitted
+WINDOW = (0.2, 0.02)  # shares of the first risk between which simulated drifts are fitted
 NEAR_WINDOW = (1e5, 1e9)  # of compute
 DECAYED_FACTOR = 4  # step size of the runs that decay, in units of gamma_sim: noise has to be felt
 

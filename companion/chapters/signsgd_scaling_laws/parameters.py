@@ -40,7 +40,7 @@ class Parameters(parameters.Parameters):
                                  paper=20_000, ge=300, le=10**6)  # fmt: skip
     drift_M: int = parameter("features of the runs whose drift exponents are measured", quick=128, paper=1000,
                              ge=32, le=2000)  # fmt: skip
-    drift_N: int = parameter("most steps of those runs", quick=2000, paper=10_000, ge=200, le=10**6)
+    drift_N: int = parameter("most steps of those runs", quick=2500, paper=10_000, ge=200, le=10**6)
     drift_gamma: float = parameter("their step size γ for signSGD", quick=2e-3, paper=1e-4, ge=1e-5, le=0.02)
     drift_width: float = parameter("decimal logarithm of the width at which the equations' drift is read off",
                                    quick=6, ge=3, le=9)  # fmt: skip
