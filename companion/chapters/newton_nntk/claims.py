@@ -350,28 +350,15 @@ CLAIMS = (C1a, C1b, C1c, C2, C3a, C3b, C3c, C4a, C4b, C5, C6a, C6b, C7, C8)
 def _quantities(results: Results) -> dict[str, object]:
     """What the page quotes beside the claims."""
     r, s, g = results.convergence, results.speed, results.regularization
-    rates = s.rates()
-    names = ("newton", "large", "gd", "gd_large")
+    rows = {"newton": NEWTON, "gd": GD}
     return {
-        "widths": r.widths,
-        "error_fixed": _rms(r.error[FIXED]),
-        "error_vanishing": _rms(r.error[VANISHING]),
-        "least": r.least[VANISHING].min(-1),
-        "least_limit": r.least_limit[VANISHING],
-        "lam": r.lam[VANISHING],
         "slope_vanishing": loglog_slope(r.widths, _rms(r.error[VANISHING])),
         "width": s.width,
         "freqs": s.freqs,
-        "rates": dict(zip(names, rates, strict=True)),
-        "limits": dict(zip(names, -np.log(np.abs(s.factor)), strict=True)),
-        "left": dict(zip(names, s.left[:, s.steps], strict=True)),
-        "decays": g.decays,
-        "ratio_narrow": g.first[:, 0].min(-1),
-        "ratio_wide": g.first[:, -1].min(-1),
+        "rates": {name: s.rates()[row] for name, row in rows.items()},
+        "limits": {name: -np.log(np.abs(s.factor[row])) for name, row in rows.items()},
         "constant": -(g.first * g.widths[:, None] ** (0.5 - g.decays[:, None, None])).min(),
-        "error_paired": results.scales.error_paired,
         "noise": {"newton": results.noise.noisy.min(1)[0], "gd": results.noise.noisy.min(1)[1]},
-        "schedule_large": results.spectra.schedule[[4, 7, 10]],
     }
 
 

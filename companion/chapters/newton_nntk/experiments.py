@@ -23,29 +23,18 @@ LARGE = 10.0  # a regularization far above the kernel's eigenvalues
 TOO_LARGE = 10.0  # times the regularization that a run has, in a limit that must not fit it
 
 
-def between(params: Parameters) -> np.ndarray:
-    """Angles half-way between the training inputs: ``(M,)``."""
-    return params.angles + np.pi / params.M
-
-
-def target(params: Parameters, angles: np.ndarray) -> np.ndarray:
-    """Cosines of the wanted frequencies; half of one at M/2, whose mean square would be twice the others'."""
-    weights = [0.5 if 2 * k == params.M else 1.0 for k in params.target_freqs]
-    return sum(a * np.cos(k * angles) for a, k in zip(weights, params.target_freqs, strict=True))
-
-
-def kernel_at_points(params: Parameters) -> np.ndarray:
+def _kernel_at_points(params: Parameters) -> np.ndarray:
     """The tangent kernel between all points, training points first, and the training points: ``(2 M, M)``."""
-    everywhere = np.concatenate([params.angles, between(params)])
+    everywhere = np.concatenate([params.angles, params.between])
     return tangent_kernel(everywhere, params.angles, params.s, params.s_b, params.activation)
 
 
-def largest(params: Parameters) -> float:
+def _largest(params: Parameters) -> float:
     """The largest eigenvalue of the tangent kernel on the training inputs."""
-    return spectrum(kernel_at_points(params)).max()
+    return spectrum(_kernel_at_points(params)).max()
 
 
-def start(params, runs, width, rng, b=0.5, antisymmetric=True, repeats=1):
+def _start(params, runs, width, rng, b=0.5, antisymmetric=True, repeats=1):
     """``runs`` networks of one width, the whole batch repeated for several methods; ``b`` may be given for each run."""
     c, w = initial_weights(runs, width, params.s, params.s_b, antisymmetric, rng)
     c, w = np.tile(c, (repeats, 1)), np.tile(w, (repeats, 1, 1))
@@ -53,14 +42,14 @@ def start(params, runs, width, rng, b=0.5, antisymmetric=True, repeats=1):
     return Network(*(torch.tensor(a, device=params.device) for a in (c, w, scale)), ACTIVATIONS[params.activation])
 
 
-def fit(params, network, y, steps, eta, lam, curved=None) -> Training:
+def _fit(params, network, y, steps, eta, lam, curved=None) -> Training:
     """:func:`train` on the chapter's inputs, from arrays."""
 
     def tensor(values):
         values = np.broadcast_to(np.asarray(values, dtype=float), len(network.c)).copy()
         return torch.tensor(values, device=params.device)
 
-    points = (torch.tensor(circle(a), device=params.device) for a in (params.angles, between(params)))
+    points = (torch.tensor(circle(a), device=params.device) for a in (params.angles, params.between))
     x, others = points
     labels = torch.tensor(np.broadcast_to(y, (len(network.c), params.M)).copy(), device=params.device)
     return train(
@@ -80,8 +69,6 @@ class Convergence:
     widths: np.ndarray
     #: training and other angles, ``(2 M,)``
     angles: np.ndarray
-    #: target at these angles, ``(2 M,)``
-    target: np.ndarray
     #: regularization, ``(2, widths)``: fixed, vanishing
     lam: np.ndarray
     #: largest distance over steps and points from the limit with this regularization, ``(2, widths, seeds)``
@@ -94,10 +81,6 @@ class Convergence:
     least: np.ndarray
     #: the same in the limit, ``(2, widths)``
     least_limit: np.ndarray
-    #: largest update of a unit in a step, ``(2, widths, seeds)``
-    update: np.ndarray
-    #: distance at the end between network and linearization, ``(2, widths, seeds)``
-    nonlinearity: np.ndarray
     #: outputs of one network of each width with the vanishing regularization, ``(widths, steps + 1, 2 M)``
     outputs: np.ndarray
     #: the limit of these, ``(widths, steps + 1, 2 M)``
@@ -108,29 +91,26 @@ class Convergence:
 def convergence(params: Parameters) -> Convergence:
     """Train networks of all widths with both regularizations and compare with the limit equation."""
     widths, seeds, M = np.array(params.widths), params.n_seeds, params.M
-    K, y = kernel_at_points(params), target(params, params.angles)
+    K, y = _kernel_at_points(params), params.target(params.angles)
     lam = np.stack([np.full(len(widths), params.lam_fixed), params.lam0 * widths**-params.lam_decay])
     limit = limit_outputs(newton_kernel(K, M, lam), y, params.eta, params.steps)
     wrong = limit_outputs(newton_kernel(K, M, TOO_LARGE * lam), y, params.eta, params.steps)
-    found = {name: [] for name in ("error", "error_wrong", "least", "update", "nonlinearity")}
+    found = {name: [] for name in ("error", "error_wrong", "least")}
     error_gd, outputs = [], []
     for k, width in enumerate(widths):
-        network = start(params, seeds, width, params.rng(1, int(width)), repeats=2)
-        done = fit(params, network, y, params.steps, params.eta, np.repeat(lam[:, k], seeds))
+        network = _start(params, seeds, width, params.rng(1, int(width)), repeats=2)
+        done = _fit(params, network, y, params.steps, params.eta, np.repeat(lam[:, k], seeds))
         paths = done.outputs.reshape(2, seeds, *done.outputs.shape[1:])
         found["error"].append(np.abs(paths - limit[:, k, None]).max((-2, -1)))
         found["error_wrong"].append(np.abs(paths - wrong[:, k, None]).max((-2, -1)))
         found["least"].append(done.kernel.min((1, 2)).reshape(2, seeds))
-        found["update"].append(done.update.max(1).reshape(2, seeds))
-        found["nonlinearity"].append(done.nonlinearity.reshape(2, seeds))
         outputs.append(paths[1, 0])
-        descent = fit(params, network.chosen(slice(0, seeds)), y, params.steps, M / largest(params), None)
+        descent = _fit(params, network.chosen(slice(0, seeds)), y, params.steps, M / _largest(params), None)
         error_gd.append(np.abs(descent.outputs - limit[0, k]).max((-2, -1)))
     least = spectrum(K[:M]).min()
     return Convergence(
         widths=widths,
-        angles=np.concatenate([params.angles, between(params)]),
-        target=target(params, np.concatenate([params.angles, between(params)])),
+        angles=np.concatenate([params.angles, params.between]),
         lam=lam,
         error_gd=np.array(error_gd),
         least_limit=least / (least + M * lam),
@@ -183,15 +163,15 @@ class Speed:
 def speed(params: Parameters) -> Speed:
     """Newton's method with a small and with a large regularization, and gradient descent with two steps."""
     width, M = params.widths[-1], params.M
-    K, y, freqs = kernel_at_points(params), target(params, params.angles), np.array(params.target_freqs)
+    K, y, freqs = _kernel_at_points(params), params.target(params.angles), np.array(params.target_freqs)
     mu, lam = spectrum(K[:M]) / M, params.lam0 * width**-params.lam_decay
-    network = start(params, 1, width, params.rng(2))
+    network = _start(params, 1, width, params.rng(2))
     outputs, factors = [], []
     for value in (lam, LARGE):
-        outputs.append(fit(params, network, y, params.long_steps, params.eta, value).outputs)
+        outputs.append(_fit(params, network, y, params.long_steps, params.eta, value).outputs)
         factors.append(1 - params.eta * mu / (mu + value))
     for times in GD_STEPS.values():
-        outputs.append(fit(params, network, y, params.long_steps, times / mu.max(), None).outputs)
+        outputs.append(_fit(params, network, y, params.long_steps, times / mu.max(), None).outputs)
         factors.append(1 - times * mu / mu.max())
     residual = np.concatenate(outputs)[..., :M] - y
     amplitude, factors = frequency_amplitudes(residual)[..., freqs], np.stack(factors)[:, freqs]
@@ -232,7 +212,7 @@ def spectra(params: Parameters) -> Spectra:
         mu[row, : M // 2 + 1] = spectrum(tangent_kernel(angles, angles, params.s, params.s_b, params.activation)) / M
     mu = np.where(np.isnan(mu), np.nan, np.maximum(mu, 1e-16))  # rounding
     widths = 10.0 ** np.arange(2, 13)
-    own = (spectrum(kernel_at_points(params)[: params.M]) / params.M).min()
+    own = (spectrum(_kernel_at_points(params)[: params.M]) / params.M).min()
     least = np.nanmin(mu, axis=1)
     lam = np.array([1.0, 0.1, 0.01, 0.001])
     return Spectra(
@@ -266,14 +246,14 @@ class Regularization:
 def regularization(params: Parameters) -> Regularization:
     """The map over widths and decays, for the full Hessian and for Gauss and Newton's matrix."""
     decays, seeds, M = np.array(params.map_decays), params.map_seeds, params.M
-    K, y = kernel_at_points(params), target(params, params.angles)
+    K, y = _kernel_at_points(params), params.target(params.angles)
     columns = []
     for width in params.map_widths:
         lam = params.lam0 * width**-decays
         limit = limit_outputs(newton_kernel(K, M, lam), y, params.eta, params.steps)
-        network = start(params, seeds, width, params.rng(3, width), repeats=2 * len(decays))
+        network = _start(params, seeds, width, params.rng(3, width), repeats=2 * len(decays))
         curved = np.repeat([1.0, 0.0], seeds * len(decays))
-        done = fit(params, network, y, params.steps, params.eta, np.tile(np.repeat(lam, seeds), 2), curved)
+        done = _fit(params, network, y, params.steps, params.eta, np.tile(np.repeat(lam, seeds), 2), curved)
         shape = (2, len(decays), seeds)
         error = np.abs(done.outputs.reshape(*shape, *done.outputs.shape[1:]) - limit[:, None]).max((-2, -1))
         ratio = done.least.reshape(*shape, -1)[0] / lam[:, None, None]
@@ -306,10 +286,10 @@ def definiteness(params: Parameters) -> Definiteness:
     width, M, steps = params.dense_width, params.M, 6
     decays = np.array([params.lam_decay, 0.8])
     lam = params.lam0 * width**-decays
-    network = start(params, 1, width, params.rng(4), repeats=2)
+    network = _start(params, 1, width, params.rng(4), repeats=2)
     device = params.device
     x = torch.tensor(circle(params.angles), device=device)
-    y = torch.tensor(target(params, params.angles), device=device)
+    y = torch.tensor(params.target(params.angles), device=device)
     whole, least, following = [], [], []
     for _ in range(steps):
         residual = network.outputs(x) - y
@@ -353,15 +333,15 @@ class Scales:
 def scales(params: Parameters) -> Scales:
     """Networks with other scales of the output, and one whose start is not zero."""
     b, seeds, widths = np.array([*params.exponents, MEAN_FIELD]), params.n_seeds, params.map_widths
-    K, y = kernel_at_points(params), target(params, params.angles)
+    K, y = _kernel_at_points(params), params.target(params.angles)
     limit = limit_outputs(newton_kernel(K, params.M, 1.0), y, params.eta, params.steps)
     columns = []
     for width in widths:
         each = np.repeat(b, seeds)
-        scaled = fit(params, start(params, seeds, width, params.rng(5, width), each, repeats=len(b)), y, params.steps,
+        scaled = _fit(params, _start(params, seeds, width, params.rng(5, width), each, repeats=len(b)), y, params.steps,
                      params.eta, width ** (1 - 2 * each))  # fmt: skip
         half = [
-            fit(params, start(params, seeds, width, params.rng(6, width), antisymmetric=paired), y, params.steps,
+            _fit(params, _start(params, seeds, width, params.rng(6, width), antisymmetric=paired), y, params.steps,
                 params.eta, 1.0)
             for paired in (False, True)
         ]  # fmt: skip
@@ -392,8 +372,8 @@ class Noise:
 @experiment
 def noise(params: Parameters) -> Noise:
     """A slow function with noisy labels, and a fast one without noise; the expectation over the noise is exact."""
-    K, M = kernel_at_points(params), params.M
-    newton, descent = newton_kernel(K, M, TINY_LAMBDA), K / largest(params)
+    K, M = _kernel_at_points(params), params.M
+    newton, descent = newton_kernel(K, M, TINY_LAMBDA), K / _largest(params)
     # The outputs are linear in the labels: the images of the unit vectors give the mean and the variance.
     images = np.stack([
         np.stack([limit_outputs(kernel, e, eta, params.steps)[:, M:] for e in np.eye(M)], axis=-1)
@@ -401,7 +381,7 @@ def noise(params: Parameters) -> Noise:
     ])  # fmt: skip
     found = []
     for k, size in ((1, params.noise), (3, 0.0)):
-        bias = images @ np.cos(k * params.angles) - np.cos(k * between(params))
+        bias = images @ np.cos(k * params.angles) - np.cos(k * params.between)
         found.append(np.sqrt((bias**2).mean(-1) + size**2 * (images**2).sum(-1).mean(-1)))
     return Noise(TINY_LAMBDA, *found)
 

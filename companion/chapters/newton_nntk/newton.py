@@ -37,7 +37,12 @@ def solve_blocks(A: Tensor, J: Tensor) -> Tensor:
     return S
 
 
-def newton_direction(J: Tensor, B: Tensor, residual: Tensor, lam: Tensor) -> tuple[Tensor, Tensor]:
+def newton_direction(
+    J: Tensor,
+    B: Tensor,
+    residual: Tensor,
+    lam: Tensor,
+) -> tuple[Tensor, Tensor]:
     """``(H + lam I)^-1 grad L`` through a system of the size of the data.
 
     With ``A = blockdiag(B_i) + lam I`` the Hessian is ``A + J^T J / M - lam I``, and

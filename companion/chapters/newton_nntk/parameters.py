@@ -87,6 +87,16 @@ class Parameters(parameters.Parameters):
         """The training inputs, equally spaced: ``(M,)``."""
         return 2 * np.pi * np.arange(self.M) / self.M
 
+    @property
+    def between(self) -> np.ndarray:
+        """Angles half-way between the training inputs: ``(M,)``."""
+        return self.angles + np.pi / self.M
+
+    def target(self, angles: np.ndarray) -> np.ndarray:
+        """Cosines of the wanted frequencies; half of one at M/2, whose mean square would be twice the others'."""
+        weights = [0.5 if 2 * k == self.M else 1.0 for k in self.target_freqs]
+        return sum(a * np.cos(k * angles) for a, k in zip(weights, self.target_freqs, strict=True))
+
     def rng(self, stream: int, part: int = 0) -> np.random.Generator:
         """An independent generator for one use of randomness."""
         return np.random.default_rng(np.random.SeedSequence([self.seed, stream, part]))
