@@ -29,7 +29,7 @@ class Parameters(parameters.Parameters):
     """Parameters of the chapter. M is the number of features, N that of steps, f = MN the compute."""
 
     M_sim: int = parameter("features M of the simulated runs", quick=64, paper=500, ge=16, le=2000)
-    N_sim: int = parameter("steps N of the simulated runs", quick=2000, paper=30_000, ge=200, le=10**6)
+    N_sim: int = parameter("steps N of the simulated runs", quick=2000, paper=20_000, ge=200, le=10**6)
     gamma_sim: float = parameter("step size γ of the simulated runs of signSGD", quick=4e-3, paper=1e-3,
                                  ge=1e-5, le=0.05)  # fmt: skip
     chains: int = parameter("simulated runs on each sketch", quick=24, paper=64, ge=2, le=1000)
@@ -40,7 +40,7 @@ class Parameters(parameters.Parameters):
                                  paper=20_000, ge=300, le=10**6)  # fmt: skip
     drift_M: int = parameter("features of the runs whose drift exponents are measured", quick=128, paper=1000,
                              ge=32, le=2000)  # fmt: skip
-    drift_N: int = parameter("most steps of those runs", quick=2500, paper=10_000, ge=200, le=10**6)
+    drift_N: int = parameter("most steps of those runs", quick=2500, paper=30_000, ge=200, le=10**6)
     drift_gamma: float = parameter("their step size γ for signSGD", quick=2e-3, paper=1e-4, ge=1e-5, le=0.02)
     drift_width: float = parameter("decimal logarithm of the width at which the equations' drift is read off",
                                    quick=6, ge=3, le=9)  # fmt: skip
