@@ -105,10 +105,16 @@ def jacobian(network: Network, u: Tensor, x: Tensor) -> Tensor:
     return J
 
 
-def second_order_blocks(network: Network, u: Tensor, x: Tensor, residual: Tensor) -> Tensor:
-    """What the Hessian of the loss has beyond ``J^T J / M``: a symmetric block for each unit.
+def second_order_blocks(
+    network: Network,
+    u: Tensor,
+    x: Tensor,
+    residual: Tensor,
+) -> Tensor:
+    """What the Hessian of the loss has beyond ``J^T J / M``: a block for each unit.
 
-    ``B_i = (1/M) sum_m r_m (d^2 g(x_m) / d theta_i^2)``, with a zero where ``c_i`` meets itself.
+    ``B_i = (1/M) sum_m r_m (d^2 g(x_m) / d theta_i^2)``, symmetric, with a zero
+    where ``c_i`` meets itself.
 
     Parameters
     ----------
