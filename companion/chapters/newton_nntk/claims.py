@@ -143,8 +143,8 @@ C3a = Claim(
 def uniformity(results: Results, method: str) -> Measured:
     """Slowest over fastest rate among the target's frequencies, and that of the method's limit."""
     r, row = results.speed, METHODS.index(method)
-    rates, limit = r.rates()[row], -np.log(np.abs(r.factor[row]))
-    descent = -np.log(np.abs(r.factor[GD]))
+    rates, limit = r.rates()[row], -np.log(np.maximum(np.abs(r.factor[row]), 1e-12))
+    descent = -np.log(np.maximum(np.abs(r.factor[GD]), 1e-12))
     if descent.min() > 0.2 * descent.max():
         raise Undecided("target_freqs: gradient descent's speeds differ by less than five, too: no bias to remove")
     return {"ratio": rates.min() / rates.max(), "limit": limit.min() / limit.max()}
@@ -368,7 +368,7 @@ def _quantities(results: Results) -> dict[str, object]:
         "width": s.width,
         "freqs": s.freqs,
         "rates": {name: s.rates()[row] for name, row in rows.items()},
-        "limits": {name: -np.log(np.abs(s.factor[row])) for name, row in rows.items()},
+        "limits": {name: -np.log(np.maximum(np.abs(s.factor[row]), 1e-12)) for name, row in rows.items()},
         "constant": -(g.first * g.widths[:, None] ** (0.5 - g.decays[:, None, None])).min(),
         "noise": {"newton": results.noise.noisy.min(1)[0], "gd": results.noise.noisy.min(1)[1]},
     }
