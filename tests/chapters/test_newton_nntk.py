@@ -121,6 +121,12 @@ def test_least_eigenvalue_is_that_of_all_blocks():
     B[..., 0, 0] = 0
     B[3:, :, 1:, 1:] = np.abs(B[3:, :, 1:, 1:])
     assert np.allclose(least_eigenvalue(torch.tensor(B)).numpy(), np.linalg.eigvalsh(B).min((1, 2)), atol=1e-12)
+    # One block whose least eigenvalue comes from its mixed entries alone, among many with a negative inner part.
+    B = np.zeros((1, 50, 4, 4))
+    B[0, :, 1:, 1:] = -0.7 * np.eye(3)
+    B[0, 20] = 0
+    B[0, 20, 0, 1] = B[0, 20, 1, 0] = 1
+    assert least_eigenvalue(torch.tensor(B)).item() == pytest.approx(-1)
 
 
 def test_a_run_of_training_is_plain_newton_and_plain_gradient_descent():
