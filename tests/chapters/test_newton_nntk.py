@@ -124,6 +124,7 @@ def test_least_eigenvalue_is_that_of_all_blocks():
     # One block whose least eigenvalue comes from its mixed entries alone, among many with a negative inner part.
     B = np.zeros((1, 50, 4, 4))
     B[0, :, 1:, 1:] = -0.7 * np.eye(3)
+    B[0, :16, 1:, 1:] = -0.9 * np.eye(3)
     B[0, 20] = 0
     B[0, 20, 0, 1] = B[0, 20, 1, 0] = 1
     assert least_eigenvalue(torch.tensor(B)).item() == pytest.approx(-1)
