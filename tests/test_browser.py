@@ -376,7 +376,6 @@ ASKED = {
     "Muon": "mimuon",
     "Schedule-Free": "schedule-free-river",
     "anytime": "amuse",
-    "stability": "mimuon",
     "loss of plasticity": "deep-matrix-completion",
     "side information": "inductive-matrix-completion",
     "low-rank phase": "perturbed-deep-matrix-factorization",
